@@ -1,0 +1,60 @@
+"""WebSockets for Python, complete.
+
+Names are imported when they are first used, so that a program pays only for what it
+needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bocadillo.applications import App as App
+    from bocadillo.codecs import Json as Json
+    from bocadillo.codecs import MessagePack as MessagePack
+    from bocadillo.errors import BocadilloError as BocadilloError
+    from bocadillo.errors import ConcurrencyError as ConcurrencyError
+    from bocadillo.errors import ConfigurationError as ConfigurationError
+    from bocadillo.errors import ConnectionStateError as ConnectionStateError
+    from bocadillo.errors import ExpectedAsync as ExpectedAsync
+    from bocadillo.errors import InvalidJson as InvalidJson
+    from bocadillo.errors import InvalidMessage as InvalidMessage
+    from bocadillo.errors import InvalidParameters as InvalidParameters
+    from bocadillo.errors import WebSocketDisconnect as WebSocketDisconnect
+    from bocadillo.routing import Router as Router
+    from bocadillo.routing import WebSocketRoute as WebSocketRoute
+    from bocadillo.websockets import WebSocket as WebSocket
+
+__version__ = "1.0.0.dev0"
+
+_ROOMS = {
+    "applications": ("App",),
+    "codecs": ("Json", "MessagePack"),
+    "errors": (
+        "BocadilloError",
+        "ConcurrencyError",
+        "ConfigurationError",
+        "ConnectionStateError",
+        "ExpectedAsync",
+        "InvalidJson",
+        "InvalidMessage",
+        "InvalidParameters",
+        "WebSocketDisconnect",
+    ),
+    "routing": ("Router", "WebSocketRoute"),
+    "websockets": ("WebSocket",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [*_ROOM_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'bocadillo' has no attribute {name!r}")
+    value = getattr(import_module(f"bocadillo.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF})
