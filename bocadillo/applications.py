@@ -1,0 +1,102 @@
+"""`App`: a Starlette application with WebSocket routes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
+
+from bocadillo.connection import CaughtCloseCodes
+from bocadillo.origins import AllowedOrigins
+from bocadillo.routing import Router, ViewT
+
+
+class App(Starlette):
+    """An application: everything Starlette's has, and WebSocket routes.
+
+    Args:
+        debug: Whether tracebacks are shown in answers to HTTP requests.
+        routes: Routes to begin with.
+        middleware: Middleware around every request and connection.
+        exception_handlers: What answers which exception or status; views' exceptions
+            are offered to them, too, with the `WebSocket` as first argument.
+        lifespan: Called around the life of the application.
+        allowed_origins: Pages that may connect besides the application's own, such as
+            "https://example.com"; "*" for all. None lets pages of other sites in only
+            without cookies or credentials, and never to a loopback host.
+        leave_grace_s: Seconds for a handler to come back to its connection after the
+            client has left; then it is cancelled.
+        shutdown_grace_s: Seconds for handlers to end when the server shuts down.
+        send_timeout_s: Seconds for a peer to take one message.
+        handshake_timeout_s: Seconds for a view to accept or refuse.
+
+    Raises:
+        ConfigurationError: a time is no number of seconds.
+    """
+
+    router: Router
+
+    def __init__(
+        self,
+        debug: bool = False,
+        routes: Sequence[BaseRoute] | None = None,
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
+        lifespan: Lifespan[Self] | None = None,
+        *,
+        max_body_size: int | None = None,
+        allowed_origins: AllowedOrigins = None,
+        **times: float,
+    ) -> None:
+        super().__init__(
+            debug=debug,
+            middleware=middleware,
+            exception_handlers=exception_handlers,
+            max_body_size=max_body_size,
+        )
+        self.router = Router(routes, lifespan=lifespan, allowed_origins=allowed_origins, **times)
+        self._websocket_app: ASGIApp | None = None
+
+    def websocket_route(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        auto_accept: bool = True,
+        subprotocols: Sequence[str] | None = None,
+        value_type: Any = None,
+        receive_type: Any = None,
+        send_type: Any = None,
+        caught_close_codes: CaughtCloseCodes | None = None,
+    ) -> Callable[[ViewT], ViewT]:
+        """Register the decorated view; see `Router.websocket_route`."""
+        return self.router.websocket_route(
+            path,
+            name=name,
+            auto_accept=auto_accept,
+            subprotocols=subprotocols,
+            value_type=value_type,
+            receive_type=receive_type,
+            send_type=send_type,
+            caught_close_codes=caught_close_codes,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, connection or lifespan."""
+        if scope["type"] == "websocket" and not self.user_middleware:
+            # Nothing of Starlette's stack but the exception handlers concerns it.
+            scope["app"] = self
+            scope["starlette.exception_handlers"] = self._websocket_handlers()
+            await self.router(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    def _websocket_handlers(self) -> tuple[dict[Any, Any], dict[int, Any]]:
+        by_class: dict[Any, Any] = {}
+        by_status: dict[int, Any] = {}
+        for key, handler in self.exception_handlers.items():
+            if key not in (500, Exception):  # Starlette keeps these for HTTP
+                (by_status if isinstance(key, int) else by_class)[key] = handler
+        return by_class, by_status
