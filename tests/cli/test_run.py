@@ -1,0 +1,221 @@
+"""`bocadillo run` checks everything first, then hands it to uvicorn."""
+
+import socket
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bocadillo.cli import main, run
+from bocadillo.cli.serve import AppConfig
+from tests.cli.certificate import CERTIFICATE, ENCRYPTED_KEY, KEY
+from tests.cli.conftest import ECHO, Project
+
+
+class Served:
+    """The configuration of what would be served."""
+
+    config: AppConfig
+    app: Any
+    sock: socket.socket
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, project: Project) -> Served:
+    """A project with an application, whose server is never started."""
+    served = Served()
+
+    def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
+        served.config, served.app, served.sock = config, app, sock
+
+    monkeypatch.setattr(run, "serve", serve)
+    monkeypatch.setattr(AppConfig, "configure_logging", lambda config: None)
+    project.write("chat.py", ECHO + "\ndef make():\n    return app\n")
+    return served
+
+
+def test_where_to_connect_is_printed(served: Served, project: Project) -> None:
+    """The first thing to know of a server is its URL."""
+    result = project.run("run", "chat:app", "--port", "0")
+
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert lines[0].endswith(" serves chat:app")
+    assert lines[1].startswith("  http://127.0.0.1:")
+    assert lines[2] == lines[1].replace("http:", "ws:") + "/echo"
+
+
+def test_the_way_to_all_routes_repeats_how_the_application_was_named(
+    served: Served, project: Project
+) -> None:
+    """The command can be copied as it is."""
+    views = "\n".join(f"app.websocket_route('/{n}')(echo)" for n in range(11))
+    project.write("my src/chat.py", f"{ECHO}\n{views}\ndef make():\n    return app\n")
+
+    arguments = ("chat:make", "--factory", "--app-dir", "my src", "--port", "0")
+    result = project.run("run", *arguments)
+
+    assert "  and 2 more: bocadillo routes chat:make --app-dir 'my src' --factory" in result.stdout
+
+
+def test_options_reach_uvicorn(served: Served, project: Project) -> None:
+    """An option that is accepted has its effect."""
+    config_file = project.write("log.ini", "[loggers]\nkeys=root\n")
+
+    result = project.run(
+        *("run", "chat:app", "--host", "localhost", "--port", "0", "--workers", "3"),
+        *("--lifespan", "off", "--log-level", "warning", "--log-config", str(config_file)),
+        *("--no-access-log", "--root-path", "/api", "--no-proxy-headers"),
+        *("--forwarded-allow-ips", "*", "--ws", "wsproto", "--ws-max-size", "1000"),
+        *("--ws-ping-interval", "1.5", "--ws-ping-timeout", "2.5", "--limit-concurrency", "9"),
+        *("--timeout-keep-alive", "7", "--timeout-graceful-shutdown", "8"),
+    )
+
+    assert result.exit_code == 0, result.output
+    config = vars(served.config)
+    assert {name: config[name] for name in config if name in EXPECTED} == EXPECTED | {
+        "log_config": str(config_file)
+    }
+
+
+EXPECTED: dict[str, Any] = {
+    "host": "localhost",
+    "port": 0,
+    "workers": 3,
+    "lifespan": "off",
+    "log_level": "warning",
+    "log_config": "",
+    "access_log": False,
+    "root_path": "/api",
+    "proxy_headers": False,
+    "forwarded_allow_ips": "*",
+    "ws": "wsproto",
+    "ws_max_size": 1000,
+    "ws_ping_interval": 1.5,
+    "ws_ping_timeout": 2.5,
+    "limit_concurrency": 9,
+    "timeout_keep_alive": 7,
+    "timeout_graceful_shutdown": 8,
+    "loop": "auto",
+    "http": "auto",
+}
+
+
+def test_the_server_waits_longer_than_the_handlers_may(served: Served, project: Project) -> None:
+    """The application's own grace decides, not the server's."""
+    project.write("slow.py", "from bocadillo import App\napp = App(shutdown_grace_s=20)\n")
+
+    project.run("run", "slow:app", "--port", "0")
+
+    assert served.config.timeout_graceful_shutdown == 25
+
+
+def test_a_reload_does_not_wait(served: Served, project: Project) -> None:
+    """A changed file is served at once; the directories to watch can be chosen."""
+    (project.directory / "src").mkdir()
+
+    project.run("run", "chat:app", "--port", "0", "--reload", "--reload-dir", "src")
+
+    assert served.config.should_reload
+    assert served.config.timeout_graceful_shutdown == 2
+    assert served.config.reload_dirs == [project.directory / "src"]
+
+
+def test_a_factory_is_called_by_whoever_serves(served: Served, project: Project) -> None:
+    """Workers have to call it, too."""
+    project.run("run", "chat:make", "--factory", "--port", "0")
+
+    assert served.config.makes_app
+    assert served.app.url_path_for("echo") == "/echo"
+
+
+def test_the_number_of_workers_may_come_from_the_environment(
+    served: Served, project: Project
+) -> None:
+    """Hosting services set it there."""
+    CliRunner(env={"WEB_CONCURRENCY": "4"}).invoke(main, ["run", "chat:app", "--port", "0"])
+
+    assert served.config.workers == 4
+
+
+def test_the_socket_is_closed_afterwards(served: Served, project: Project) -> None:
+    """Whatever ends the server, the port is free again."""
+    project.run("run", "chat:app", "--port", "0")
+
+    assert served.sock.fileno() == -1
+
+
+def test_a_port_in_use_is_one_line(served: Served, project: Project) -> None:
+    """Nothing else is printed, and the exit code is 1."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        result = project.run("run", "chat:app", "--port", str(port))
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"Error: cannot listen on 127.0.0.1, port {port}: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--reload", "--workers", "2"), "leave out --workers or --reload"),
+        (("--ws", "nonsense"), "Known: auto, none, websockets, "),
+        (("--ws", "no_such_module:Protocol"), "or module:class."),
+        (("--port", "65536"), "65536 is not in the range"),
+        (("--workers", "0"), "0 is not in the range"),
+        (("--ssl-certfile", "missing.pem"), "'missing.pem' does not exist"),
+        (("--ssl-keyfile", "chat.py"), "--ssl-keyfile needs --ssl-certfile"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(
+    served: Served, project: Project, arguments: tuple[str, ...], reason: str
+) -> None:
+    """A wrong option is told before a server is started, and started again, for it."""
+    result = project.run("run", "chat:app", *arguments)
+
+    assert result.exit_code == 2
+    assert reason in " ".join(result.stderr.split())
+    assert not hasattr(served, "config")
+
+
+def test_a_certificate_makes_it_tls(served: Served, project: Project) -> None:
+    """Certificate and key may be two files, or one; a key may be encrypted."""
+    certificate, key = project.write("c.pem", CERTIFICATE), project.write("k.pem", KEY)
+    both = project.write("both.pem", KEY + CERTIFICATE)
+    encrypted = project.write("e.pem", ENCRYPTED_KEY)
+
+    for files in (
+        ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)),
+        ("--ssl-certfile", str(both)),
+        (
+            *("--ssl-certfile", str(certificate), "--ssl-keyfile", str(encrypted)),
+            *("--ssl-keyfile-password", "secret"),
+        ),
+    ):
+        result = project.run("run", "chat:app", "--port", "0", *files)
+
+        assert result.exit_code == 0, result.output
+        assert "  https://127.0.0.1:" in result.stdout
+        assert "  wss://127.0.0.1:" in result.stdout
+
+
+def test_a_certificate_that_cannot_be_used_is_one_line(served: Served, project: Project) -> None:
+    """No certificate, a key without its password: told once, not by each worker for ever."""
+    certificate = project.write("c.pem", CERTIFICATE)
+    encrypted = project.write("e.pem", ENCRYPTED_KEY)
+
+    results = [
+        project.run("run", "chat:app", "--ssl-certfile", "chat.py"),
+        project.run("run", "chat:app", "--ssl-certfile", "c.pem", "--ssl-keyfile", "e.pem"),
+    ]
+
+    assert certificate.exists()
+    assert encrypted.exists()
+    assert [result.exit_code for result in results] == [1, 1]
+    assert results[0].stderr.startswith("Error: cannot use the certificate chat.py: ")
+    assert results[1].stderr.startswith("Error: cannot use the certificate c.pem with e.pem: ")
+    assert [result.stderr.count("\n") for result in results] == [1, 1]
