@@ -1,0 +1,1 @@
+"""Examples: each is one idea, complete, and run by the tests."""

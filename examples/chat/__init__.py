@@ -1,0 +1,1 @@
+"""A chat: rooms, names, and a page that keeps itself connected."""
