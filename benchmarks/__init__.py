@@ -1,0 +1,1 @@
+"""Benchmarks: what a message costs, side by side; see README.md."""

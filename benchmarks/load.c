@@ -1,0 +1,495 @@
+/* Load for a WebSocket server on 127.0.0.1: one thread, epoll, one payload sent over and over.
+ *
+ *   load -p port [-r path] [-m echo|fan|idle] [-c connections] [-w in flight]
+ *        [-u warm-up seconds] [-d seconds] [-s server pid]... [-b] < payload
+ *
+ * echo  Every connection keeps `in flight` messages on their way and awaits each of them back.
+ * fan   The first connection does that; all count what they receive: a broadcast.
+ * idle  The connections are opened and held.
+ *
+ * The payload goes out in text frames; with -b in binary ones. Whatever comes back must be
+ * equal to it. Once all connections are open, "ready" is printed, and in the end one line of
+ * JSON about the time after the warm-up:
+ *
+ *   seconds    measured; more than -d says if too few messages came in that time
+ *   messages   received; in mode "fan" by all connections together
+ *   errors     connections that were lost or received something wrong; the why is on stderr
+ *   p50_us...  from sending a message to having it back; null if there was none
+ *   server_cpu_us, load_cpu_us   CPU time of the -s processes and of this one
+ *
+ * The CPU clocks are read here, not by whoever started this, because they must cover exactly
+ * the time in which messages are counted.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    READ_BYTES = 256 * 1024,
+    HEAD_BYTES = 2048,     /* of the server's answer to the opening request */
+    OPENING_AT_ONCE = 128, /* fewer than any server's backlog */
+    OPENING_TIMEOUT_S = 20,
+    PATIENCE_S = 10, /* beyond the seconds to measure, if too few messages came */
+    MAX_SERVERS = 256,
+    MAX_PAYLOAD_BYTES = 16 * 1024 * 1024,
+    EVENTS = 256,
+};
+
+/* RFC 6455 §5.2 */
+enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
+enum { FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
+static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
+
+enum mode { ECHO, FAN, IDLE };
+static const char *const MODES[] = {"echo", "fan", "idle"};
+
+struct connection {
+    int fd;
+    bool is_open, is_lost;
+    /* Going out: frames, and between two of them the opening request or a pong. */
+    uint64_t owed;       /* frames that are not wholly sent */
+    size_t sent_bytes;   /* of the first of them */
+    uint8_t extra[256];
+    size_t extra_bytes, extra_sent;
+    uint64_t *sent_at;   /* a ring: when each message in flight was sent, in ns */
+    uint64_t asked, answered;
+    /* Coming in */
+    uint8_t head[HEAD_BYTES]; /* the answer to the opening request, then each frame's header */
+    size_t head_bytes;
+    uint8_t control[125];
+    uint64_t left; /* bytes of this frame's payload */
+    size_t at;     /* in the message, or in a control frame */
+    size_t message_at;
+};
+
+static struct {
+    int port, connections, in_flight, servers;
+    const char *path;
+    enum mode mode;
+    double warmup_s, seconds;
+    clockid_t server_clocks[MAX_SERVERS];
+    uint8_t opcode;
+} options = {.path = "/", .connections = 1, .in_flight = 1, .seconds = 1, .opcode = TEXT};
+
+static uint8_t *payload, *frames; /* `in flight` equal frames, so that one call sends many */
+static size_t payload_bytes, frame_bytes;
+static int epoll, opened, alive;
+static bool is_measuring;
+static uint64_t messages, errors;
+static uint64_t *latencies;
+static size_t latency_count, latency_room;
+
+static _Noreturn void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static void *allocate(size_t bytes) {
+    void *memory = calloc(1, bytes ? bytes : 1);
+    if (!memory) fail("no memory for %zu bytes", bytes);
+    return memory;
+}
+
+static uint64_t read_clock(clockid_t clock) {
+    struct timespec time;
+    if (clock_gettime(clock, &time)) fail("cannot read a clock (is the server gone?): %m");
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t now_ns(void) { return read_clock(CLOCK_MONOTONIC); }
+
+static uint64_t server_cpu_ns(void) {
+    uint64_t sum = 0;
+    for (int i = 0; i < options.servers; i++) sum += read_clock(options.server_clocks[i]);
+    return sum;
+}
+
+static void lose(struct connection *c, const char *why) {
+    if (!c->is_open) fail("a connection could not be opened: %s", why);
+    if (errors++ < 5) fprintf(stderr, "load: a connection is lost: %s\n", why);
+    c->is_lost = true;
+    alive--;
+    close(c->fd);
+}
+
+/* Sending */
+
+static void flush(struct connection *c) {
+    while (!c->is_lost) {
+        bool has_extra = c->extra_sent < c->extra_bytes;
+        bool is_extra = has_extra && c->sent_bytes == 0;
+        uint64_t count = has_extra ? 1 : c->owed; /* an extra goes before the next frame */
+        if (!is_extra && c->owed == 0) return;
+        const uint8_t *from = is_extra ? c->extra : frames;
+        size_t gone = is_extra ? c->extra_sent : c->sent_bytes;
+        size_t size = is_extra ? c->extra_bytes : count * frame_bytes;
+        ssize_t done = send(c->fd, from + gone, size - gone, MSG_NOSIGNAL);
+        if (done < 0) {
+            if (errno != EAGAIN && errno != EINTR) lose(c, strerror(errno));
+            if (errno != EINTR) return; /* an EPOLLOUT event will come */
+        } else if (is_extra) {
+            c->extra_sent += (size_t)done;
+        } else {
+            c->sent_bytes += (size_t)done;
+            c->owed -= c->sent_bytes / frame_bytes;
+            c->sent_bytes %= frame_bytes;
+        }
+    }
+}
+
+static void ask(struct connection *c, uint64_t now) {
+    c->sent_at[c->asked++ % (uint64_t)options.in_flight] = now;
+    c->owed++;
+}
+
+static void send_pong(struct connection *c) {
+    size_t length = c->head[1] & 0x7f;
+    if (c->extra_sent > 0 && c->extra_sent < c->extra_bytes) return; /* one is half sent */
+    c->extra[0] = FIN | PONG;
+    c->extra[1] = MASKED | (uint8_t)length;
+    memcpy(c->extra + 2, MASK, 4);
+    for (size_t i = 0; i < length; i++) c->extra[6 + i] = c->control[i] ^ MASK[i % 4];
+    c->extra_bytes = 6 + length;
+    c->extra_sent = 0;
+}
+
+/* Receiving */
+
+static void note_latency(uint64_t ns) {
+    if (latency_count == latency_room) {
+        latency_room = latency_room ? latency_room * 2 : 1 << 16;
+        latencies = realloc(latencies, latency_room * sizeof *latencies);
+        if (!latencies) fail("no memory for %zu latencies", latency_room);
+    }
+    latencies[latency_count++] = ns;
+}
+
+static void end_message(struct connection *c, uint64_t now) {
+    if (options.mode != IDLE && c->message_at != payload_bytes) {
+        lose(c, "a message came back shorter than it was sent");
+        return;
+    }
+    c->message_at = 0;
+    messages += is_measuring;
+    if (!c->sent_at) return; /* it only listens */
+    if (c->answered + c->owed >= c->asked) {
+        lose(c, "more messages came back than were sent");
+        return;
+    }
+    uint64_t sent_at = c->sent_at[c->answered++ % (uint64_t)options.in_flight];
+    if (is_measuring) note_latency(now - sent_at);
+    ask(c, now);
+}
+
+static void end_frame(struct connection *c, uint64_t now) {
+    uint8_t opcode = c->head[0] & 0x0f;
+    c->head_bytes = 0;
+    if (opcode == CLOSE) {
+        char why[48] = "the server closed it without a code";
+        int code = c->control[0] << 8 | c->control[1];
+        if (c->at >= 2) snprintf(why, sizeof why, "the server closed it with %d", code);
+        lose(c, why);
+    } else if (opcode == PING) {
+        send_pong(c);
+    } else if (opcode <= BINARY && c->head[0] & FIN) {
+        end_message(c, now);
+    }
+}
+
+static void take_payload(struct connection *c, const uint8_t *bytes, size_t count) {
+    c->left -= count;
+    if ((c->head[0] & 0x0f) >= CLOSE) {
+        memcpy(c->control + c->at, bytes, count); /* begin_frame has checked the length */
+        c->at += count;
+        return;
+    }
+    size_t end = c->message_at + count;
+    if (options.mode != IDLE &&
+        (end > payload_bytes || memcmp(payload + c->message_at, bytes, count))) {
+        lose(c, "a message came back different from what was sent");
+    }
+    c->message_at = end;
+}
+
+static size_t header_bytes(const struct connection *c) {
+    if (c->head_bytes < 2) return 2;
+    uint8_t length = c->head[1] & 0x7f;
+    return length == 127 ? 10 : length == 126 ? 4 : 2;
+}
+
+static void begin_frame(struct connection *c) {
+    size_t header = header_bytes(c);
+    c->left = c->head[1] & 0x7f;
+    if (header > 2) c->left = 0;
+    for (size_t i = 2; i < header; i++) c->left = c->left << 8 | c->head[i];
+    c->at = 0;
+    bool is_long_control = c->head[0] & 0x08 && header > 2;
+    if (c->head[1] & MASKED || c->head[0] & RESERVED || is_long_control) {
+        lose(c, "the server sent a malformed frame header");
+    }
+}
+
+static void read_frames(struct connection *c, const uint8_t *next, const uint8_t *end,
+                        uint64_t now) {
+    while (next < end && !c->is_lost) {
+        if (c->head_bytes < header_bytes(c)) {
+            c->head[c->head_bytes++] = *next++;
+            if (c->head_bytes < header_bytes(c)) continue;
+            begin_frame(c);
+        } else {
+            size_t count = (size_t)(end - next);
+            if (count > c->left) count = (size_t)c->left;
+            take_payload(c, next, count);
+            next += count;
+        }
+        if (!c->is_lost && c->left == 0) end_frame(c, now);
+    }
+}
+
+/* Returns how many of the bytes belong to the answer to the opening request. */
+static size_t read_answer(struct connection *c, const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (c->head_bytes == HEAD_BYTES - 1) fail("the server's answer is too long");
+        c->head[c->head_bytes++] = bytes[i];
+        if (c->head_bytes < 4 || memcmp(c->head + c->head_bytes - 4, "\r\n\r\n", 4)) continue;
+        if (strncmp((char *)c->head, "HTTP/1.1 101 ", 13)) {
+            fail("the server answers '%.*s'", (int)strcspn((char *)c->head, "\r"), (char *)c->head);
+        }
+        c->head_bytes = 0;
+        c->is_open = true;
+        opened++;
+        return i + 1;
+    }
+    return count;
+}
+
+static void receive(struct connection *c) {
+    static uint8_t buffer[READ_BYTES];
+    ssize_t count = READ_BYTES;
+    while (count == READ_BYTES && !c->is_lost) { /* less than that: nothing more is there */
+        count = recv(c->fd, buffer, READ_BYTES, 0);
+        if (count < 0 && errno == EAGAIN) break;
+        if (count <= 0) {
+            lose(c, count ? strerror(errno) : "the server ended it");
+            break;
+        }
+        size_t used = c->is_open ? 0 : read_answer(c, buffer, (size_t)count);
+        read_frames(c, buffer + used, buffer + count, now_ns());
+    }
+}
+
+static void begin_opening(struct connection *c) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (c->fd < 0) fail("no socket: %m");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
+        fail("cannot connect to port %d: %m", options.port);
+    }
+    int length = snprintf((char *)c->extra, sizeof c->extra,
+                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n",
+                          options.path, options.port);
+    if (length >= (int)sizeof c->extra) fail("the path is too long");
+    c->extra_bytes = (size_t)length;
+    /* Edge-triggered, so that what is wanted need not be said again and again. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl: %m");
+}
+
+/* Running */
+
+static void take_turn(uint64_t until_ns) {
+    struct epoll_event events[EVENTS];
+    uint64_t now = now_ns();
+    int timeout_ms = now < until_ns ? (int)((until_ns - now) / 1000000) + 1 : 0;
+    int count = epoll_wait(epoll, events, EVENTS, timeout_ms);
+    for (int i = 0; i < count; i++) {
+        struct connection *c = events[i].data.ptr;
+        if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(c);
+        flush(c);
+    }
+}
+
+static void run_for(double seconds) {
+    uint64_t until = now_ns() + (uint64_t)(seconds * 1e9);
+    while (now_ns() < until && alive > 0) take_turn(until);
+}
+
+static void open_all(struct connection *connections) {
+    uint64_t until = now_ns() + OPENING_TIMEOUT_S * 1000000000ull;
+    for (int begun = 0; opened < options.connections;) {
+        while (begun < options.connections && begun - opened < OPENING_AT_ONCE) {
+            begin_opening(&connections[begun++]);
+        }
+        take_turn(until);
+        if (now_ns() > until) {
+            fail("%d of %d connections open after %d s", opened, options.connections,
+                 OPENING_TIMEOUT_S);
+        }
+    }
+    alive = opened;
+    puts("ready");
+    fflush(stdout);
+}
+
+static void begin_asking(struct connection *connections) {
+    int askers = options.mode == ECHO ? options.connections : options.mode == FAN ? 1 : 0;
+    for (int i = 0; i < askers; i++) {
+        connections[i].sent_at = allocate((size_t)options.in_flight * sizeof(uint64_t));
+        for (int n = 0; n < options.in_flight; n++) ask(&connections[i], now_ns());
+        flush(&connections[i]);
+    }
+}
+
+/* Reporting */
+
+static int compare(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void print_percentile(const char *name, double share) {
+    if (latency_count == 0) {
+        printf(", \"%s\": null", name);
+        return;
+    }
+    size_t rank = (size_t)(share * (double)(latency_count - 1) + 0.5);
+    printf(", \"%s\": %.1f", name, (double)latencies[rank] / 1000);
+}
+
+static void measure(void) {
+    uint64_t server = server_cpu_ns(), load = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t start = now_ns();
+    is_measuring = true;
+    run_for(options.seconds);
+    /* On a busy machine, all that time may have gone to others. */
+    uint64_t enough = (uint64_t)options.connections * (uint64_t)options.in_flight;
+    uint64_t until = now_ns() + PATIENCE_S * 1000000000ull;
+    while (options.mode != IDLE && messages < enough && alive > 0 && now_ns() < until) {
+        take_turn(until);
+    }
+    is_measuring = false;
+    uint64_t end = now_ns();
+    server = server_cpu_ns() - server;
+    load = read_clock(CLOCK_PROCESS_CPUTIME_ID) - load;
+    if (latency_count) qsort(latencies, latency_count, sizeof *latencies, compare);
+    printf("{\"mode\": \"%s\", \"connections\": %d, \"in_flight\": %d, \"payload_bytes\": %zu",
+           MODES[options.mode], options.connections, options.in_flight, payload_bytes);
+    printf(", \"seconds\": %.6f, \"messages\": %llu, \"errors\": %llu", (double)(end - start) / 1e9,
+           (unsigned long long)messages, (unsigned long long)errors);
+    print_percentile("p50_us", 0.5);
+    print_percentile("p90_us", 0.9);
+    print_percentile("p99_us", 0.99);
+    print_percentile("max_us", 1);
+    printf(", \"server_cpu_us\": %.1f, \"load_cpu_us\": %.1f}\n", (double)server / 1000,
+           (double)load / 1000);
+}
+
+/* Setting up */
+
+static double positive(const char *text, double least) {
+    char *rest;
+    double number = strtod(text, &rest);
+    if (rest == text || *rest || number < least || number > 1e6) fail("bad number '%s'", text);
+    return number;
+}
+
+static enum mode mode_of(const char *name) {
+    for (int i = ECHO; i <= IDLE; i++) {
+        if (!strcmp(name, MODES[i])) return (enum mode)i;
+    }
+    fail("mode must be echo, fan or idle, got '%s'", name);
+}
+
+static void add_server(const char *text) {
+    if (options.servers == MAX_SERVERS) fail("more than %d server processes", MAX_SERVERS);
+    clockid_t *clock = &options.server_clocks[options.servers++];
+    int error = clock_getcpuclockid((pid_t)positive(text, 1), clock);
+    if (error) fail("no CPU clock of process %s: %s", text, strerror(error));
+}
+
+static void read_options(int count, char **words) {
+    for (int option; (option = getopt(count, words, "p:r:m:c:w:u:d:s:b")) != -1;) {
+        switch (option) {
+        case 'p': options.port = (int)positive(optarg, 1); break;
+        case 'r': options.path = optarg; break;
+        case 'm': options.mode = mode_of(optarg); break;
+        case 'c': options.connections = (int)positive(optarg, 1); break;
+        case 'w': options.in_flight = (int)positive(optarg, 1); break;
+        case 'u': options.warmup_s = positive(optarg, 0); break;
+        case 'd': options.seconds = positive(optarg, 0); break;
+        case 's': add_server(optarg); break;
+        case 'b': options.opcode = BINARY; break;
+        default: fail("see the head of load.c for the options");
+        }
+    }
+    if (!options.port || optind < count) fail("a port is needed (-p), and no other arguments");
+}
+
+static void read_payload(void) {
+    payload = allocate(MAX_PAYLOAD_BYTES);
+    payload_bytes = fread(payload, 1, MAX_PAYLOAD_BYTES, stdin);
+    if (!feof(stdin)) fail("the payload is longer than %d bytes", MAX_PAYLOAD_BYTES - 1);
+}
+
+static void make_frames(void) {
+    uint8_t header[14] = {FIN | options.opcode};
+    int length_bytes = payload_bytes < 126 ? 0 : payload_bytes < 65536 ? 2 : 8;
+    size_t code = length_bytes == 0 ? payload_bytes : length_bytes == 2 ? 126 : 127;
+    header[1] = MASKED | (uint8_t)code;
+    for (int i = 0; i < length_bytes; i++) {
+        header[2 + i] = (uint8_t)((uint64_t)payload_bytes >> 8 * (length_bytes - 1 - i));
+    }
+    size_t start = 2 + (size_t)length_bytes + sizeof MASK;
+    memcpy(header + start - sizeof MASK, MASK, sizeof MASK);
+    frame_bytes = start + payload_bytes;
+    frames = allocate(frame_bytes * (size_t)options.in_flight);
+    for (int n = 0; n < options.in_flight; n++) {
+        uint8_t *frame = frames + frame_bytes * (size_t)n;
+        memcpy(frame, header, start);
+        for (size_t i = 0; i < payload_bytes; i++) frame[start + i] = payload[i] ^ MASK[i % 4];
+    }
+}
+
+static void allow_many_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int main(int count, char **words) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody is left to read the result */
+    read_options(count, words);
+    read_payload();
+    make_frames();
+    allow_many_files();
+    epoll = epoll_create1(0);
+    struct connection *connections = allocate((size_t)options.connections * sizeof *connections);
+    open_all(connections);
+    begin_asking(connections);
+    run_for(options.warmup_s);
+    measure();
+    return 0;
+}

@@ -1,0 +1,99 @@
+"""The load generator: builds load.c and runs it against a server."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.rows import Scenario
+
+SOURCE = Path(__file__).with_name("load.c")
+PROGRAM = SOURCE.parent / "build" / "load"
+
+# Beyond warm-up and measuring, for opening connections and reporting.
+GRACE_S = 45
+
+
+class LoadError(Exception):
+    """The load generator could not be built, or its run is not worth reporting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one run of load.c saw; the latencies are None if no message was sent.
+
+    `seconds` is the time measured, `messages` those received in it, and the CPU times are
+    those of exactly that time.
+    """
+
+    mode: str
+    connections: int
+    in_flight: int
+    payload_bytes: int
+    seconds: float
+    messages: int
+    errors: int
+    p50_us: float | None
+    p90_us: float | None
+    p99_us: float | None
+    max_us: float | None
+    server_cpu_us: float
+    load_cpu_us: float
+
+
+def build() -> Path:
+    """Compile load.c if it is newer than what was compiled, and return the program.
+
+    Raises:
+        LoadError: there is no gcc, or it fails.
+    """
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= SOURCE.stat().st_mtime:
+        return PROGRAM
+    if shutil.which("gcc") is None:
+        raise LoadError("cannot build load.c: no gcc; install it (apt-get install gcc libc6-dev)")
+    PROGRAM.parent.mkdir(exist_ok=True)
+    # Under a name of its own first: another run may be building or running it.
+    fresh = PROGRAM.with_name(f"load.{os.getpid()}")
+    built = subprocess.run(["gcc", "-O2", "-o", fresh, SOURCE], capture_output=True, text=True)
+    if built.returncode != 0:
+        raise LoadError(f"cannot build load.c:\n{built.stderr}")
+    fresh.replace(PROGRAM)
+    return PROGRAM
+
+
+def run(
+    scenario: Scenario,
+    payload: bytes,
+    *,
+    port: int,
+    pids: Collection[int],
+    seconds: float,
+    warmup_s: float,
+) -> Load:
+    """Run *scenario* against the server on *port*, whose processes are *pids*.
+
+    Raises:
+        LoadError: it failed, a connection was lost, or nothing came back.
+    """
+    command: list[str | Path] = [build(), "-p", str(port), "-m", scenario.mode]
+    command += ["-c", str(scenario.connections), "-w", str(scenario.in_flight)]
+    command += ["-d", str(seconds), "-u", str(warmup_s)]
+    for pid in pids:
+        command += ["-s", str(pid)]
+    try:
+        ended = subprocess.run(
+            command, input=payload, capture_output=True, timeout=seconds + warmup_s + GRACE_S
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise LoadError(f"the load generator did not end in {exc.timeout:.0f} s") from None
+    if ended.returncode != 0:
+        raise LoadError(ended.stderr.decode().strip() or f"load ended with {ended.returncode}")
+    load = Load(**json.loads(ended.stdout.splitlines()[-1]))
+    if load.errors:
+        raise LoadError(f"{load.errors} connections were lost:\n{ended.stderr.decode().strip()}")
+    if load.mode != "idle" and not load.messages:
+        raise LoadError(f"nothing came back in {load.seconds:.1f} s")
+    return load
