@@ -164,7 +164,8 @@ class Connection(HTTPConnection):
 
         Raises:
             ConnectionStateError: the connection was closed or refused already.
-            ValueError: no such status, or a header has a line break in it.
+            ValueError: no such status, a body where the status has none, or a header
+                with a line break in it.
         """
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ValueError(f"status of a refusal must be from 200 to 599, got {status!r}")
@@ -179,6 +180,8 @@ class Connection(HTTPConnection):
             await self.close(int(status))
             return
         payload, media_type = raw_body(body)
+        if payload and status in (204, 205, 304):
+            raise ValueError(f"a refusal with status {status} has no body (RFC 9110 §6.4.1)")
         raw = raw_headers(headers)
         names = {name for name, _ in raw}
         if payload and b"content-type" not in names:
@@ -231,7 +234,7 @@ class Connection(HTTPConnection):
                 await self._raw_send({"type": DENIAL_BODY, "body": b"", "more_body": False})
         elif self._phase in (State.CONNECTING, State.OPEN):
             await self.close(code, reason)
-        else:
+        elif self._is_accepted:
             check_code(code)
 
     async def __aenter__(self) -> Self:
@@ -274,9 +277,10 @@ class Connection(HTTPConnection):
 
         Raises:
             ConnectionStateError: ASGI does not allow it in this state.
+            ValueError: the code of a close may not be sent.
             WebSocketDisconnect: the client has left.
         """
-        kind = event["type"]
+        kind = event.get("type", "")
         if kind == DENIAL_BODY and not event.get("more_body", False):
             kind = LAST_DENIAL_BODY
         if kind == SEND:
@@ -287,6 +291,9 @@ class Connection(HTTPConnection):
         advance(self._phase, kind)
         if self._phase is State.CONNECTING:
             await self._see_connect()
+        elif kind == CLOSE:
+            code, reason = check_code(event.get("code", 1000)), cut_reason(event.get("reason"))
+            event = {**event, "code": code, "reason": reason}
         await self._change_state(event, kind)
 
     async def _send_message(self, event: Message) -> None:
@@ -353,7 +360,6 @@ class Connection(HTTPConnection):
         try:
             await self._raw_send(event)
         except Exception as exc:
-            self._phase = State.OPEN if after is State.OPEN else self._phase
             raise await self._explain(exc) from exc
         if after is State.OPEN:
             self._is_accepted = True

@@ -25,9 +25,10 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
-from bocadillo.errors import InvalidMessage, InvalidParameters, closing
+from bocadillo.errors import ConfigurationError, InvalidMessage, InvalidParameters, closing
 from bocadillo.leaving import SERVICE_RESTART, Cancellation, Times, Watch
 from bocadillo.origins import Origins
+from bocadillo.params import name_of
 from bocadillo.states import State
 from bocadillo.websockets import WebSocket
 
@@ -151,7 +152,12 @@ async def _answer(steps: Steps, ws: AnyWebSocket, exc: Exception) -> None:
     elif isinstance(exc, HTTPException):
         logger.info("%s: ended by HTTP %d: %s", label, exc.status_code, exc.detail)
         if not ws.accepted:
-            await _reject(ws, exc.status_code, exc.detail, exc.headers)
+            try:
+                await _reject(ws, exc.status_code, exc.detail, exc.headers)
+            except (TypeError, ValueError) as failure:  # no status, or no headers, to refuse with
+                failure.__context__ = exc
+                _report(ws, label, failure)
+                await _reject(ws, 500, "Internal Server Error\n")
             return
     else:
         _report(ws, label, exc)
@@ -221,6 +227,11 @@ async def _offer(ws: AnyWebSocket, exc: Exception) -> bool:
     if not isinstance(answer, Response):
         return True
     if ws._phase is State.CONNECTING:
+        if not hasattr(answer, "body"):
+            raise ConfigurationError(
+                f"{name_of(handler)}() returned a {type(answer).__name__}, whose body comes "
+                "later; a connection is refused by a response that has its body, such as Response"
+            )
         await ws.reject(answer.status_code, bytes(answer.body), answer.raw_headers)
         return True
     # A HTTP answer comes too late for an open connection, so the table decides.

@@ -72,12 +72,12 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
 
     @property
     def receive_type(self) -> Any:
-        """What `receive` returns, as it was given: a name, a type or a codec."""
+        """What `receive` returns: a name, a type or a codec; `str` reads as "text"."""
         return getattr(self._receive_codec, "value_type", self._receive_codec)
 
     @property
     def send_type(self) -> Any:
-        """What `send` takes, as it was given: a name, a type or a codec."""
+        """What `send` takes: a name, a type or a codec; `str` reads as "text"."""
         return getattr(self._send_codec, "value_type", self._send_codec)
 
     # Receiving

@@ -947,6 +947,38 @@ def test_a_raw_close_is_a_close() -> None:
     run(scenario)
 
 
+def test_a_raw_close_keeps_to_the_rules_of_close() -> None:
+    """Otherwise the client would see 1006."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        ws = await server.accepted()
+
+        with pytest.raises(ValueError, match="may not be sent"):
+            await ws.send_event({"type": "websocket.close", "code": 1006})
+        with pytest.raises(ConnectionStateError, match="cannot send ''"):
+            await ws.send_event({})
+        await ws.send_event({"type": "websocket.close", "code": 4000, "reason": "x" * 200})
+
+        assert server.sent == [closed(4000, "x" * 123)]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_a_status_without_a_body_is_refused_one(status: int) -> None:
+    """RFC 9110 §6.4.1: the client would take it for the next answer."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        with pytest.raises(ValueError, match=f"status {status} has no body"):
+            await server.websocket().reject(status, "x")
+
+        await server.websocket().reject(status)
+
+    run(scenario)
+
+
 def test_a_raw_denial_is_a_refusal() -> None:
     """The extension's events, one by one."""
 

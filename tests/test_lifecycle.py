@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
@@ -355,6 +355,18 @@ def test_a_response_of_a_handler_answers_the_handshake() -> None:
     server = serve(app_with(handler, **BEFORE))
 
     assert ending(server) == ("http", 409, b'{"detail":"apples"}')
+
+
+def test_a_response_whose_body_comes_later_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is sent at once."""
+
+    async def handler(ws: HTTPConnection, exc: Exception) -> Response:
+        return StreamingResponse(iter(["x"]))
+
+    server = serve(app_with(handler, **BEFORE))
+
+    assert ending(server) == ("http", 500, b"Internal Server Error\n")
+    assert "handler() returned a StreamingResponse" in caplog.text
 
 
 def test_a_response_comes_too_late_for_an_open_connection(
