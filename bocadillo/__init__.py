@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bocadillo.applications import App as App
+    from bocadillo.classviews import WebSocketView as WebSocketView
     from bocadillo.codecs import Json as Json
     from bocadillo.codecs import MessagePack as MessagePack
     from bocadillo.errors import BocadilloError as BocadilloError
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from bocadillo.errors import InvalidMessage as InvalidMessage
     from bocadillo.errors import InvalidParameters as InvalidParameters
     from bocadillo.errors import WebSocketDisconnect as WebSocketDisconnect
+    from bocadillo.paths import RoutedPath as RoutedPath
+    from bocadillo.routes import WebSocketRoute as WebSocketRoute
     from bocadillo.routing import Router as Router
-    from bocadillo.routing import WebSocketRoute as WebSocketRoute
     from bocadillo.websockets import WebSocket as WebSocket
 
 __version__ = "1.0.0.dev0"
 
 _ROOMS = {
     "applications": ("App",),
+    "classviews": ("WebSocketView",),
     "codecs": ("Json", "MessagePack"),
     "errors": (
         "BocadilloError",
@@ -40,7 +43,9 @@ _ROOMS = {
         "InvalidParameters",
         "WebSocketDisconnect",
     ),
-    "routing": ("Router", "WebSocketRoute"),
+    "paths": ("RoutedPath",),
+    "routes": ("WebSocketRoute",),
+    "routing": ("Router",),
     "websockets": ("WebSocket",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

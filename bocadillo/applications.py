@@ -6,11 +6,12 @@ from typing import Any, Self
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
+from starlette.types import ExceptionHandler, Lifespan, Receive, Scope, Send
 
 from bocadillo.connection import CaughtCloseCodes
 from bocadillo.origins import AllowedOrigins
-from bocadillo.routing import Router, ViewT
+from bocadillo.routing import HandlerT, NoMatch, Router
+from bocadillo.views import Hook
 
 
 class App(Starlette):
@@ -23,6 +24,9 @@ class App(Starlette):
         exception_handlers: What answers which exception or status; views' exceptions
             are offered to them, too, with the `WebSocket` as first argument.
         lifespan: Called around the life of the application.
+        process_request: Hooks of every route, run before those of routers and routes.
+        no_match: What a path without a route gets: "deny", HTTP 404 during the
+            handshake, or "close", an accepted connection that is closed with 4040.
         allowed_origins: Pages that may connect besides the application's own, such as
             "https://example.com"; "*" for all. None lets pages of other sites in only
             without cookies or credentials, and never to a loopback host.
@@ -30,7 +34,8 @@ class App(Starlette):
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
         send_timeout_s: Seconds for a peer to take one message.
-        handshake_timeout_s: Seconds for a view to accept or refuse.
+        handshake_timeout_s: Seconds for hooks and view to accept or refuse.
+        disconnect_timeout: Seconds for `on_disconnect`.
 
     Raises:
         ConfigurationError: a time is no number of seconds.
@@ -47,6 +52,8 @@ class App(Starlette):
         lifespan: Lifespan[Self] | None = None,
         *,
         max_body_size: int | None = None,
+        process_request: Hook | Sequence[Hook] | None = None,
+        no_match: NoMatch = "deny",
         allowed_origins: AllowedOrigins = None,
         **times: float,
     ) -> None:
@@ -56,21 +63,28 @@ class App(Starlette):
             exception_handlers=exception_handlers,
             max_body_size=max_body_size,
         )
-        self.router = Router(routes, lifespan=lifespan, allowed_origins=allowed_origins, **times)
-        self._websocket_app: ASGIApp | None = None
+        self.router = Router(
+            routes,
+            lifespan=lifespan,
+            process_request=process_request,
+            no_match=no_match,
+            allowed_origins=allowed_origins,
+            **times,
+        )
 
     def websocket_route(
         self,
         path: str,
         *,
         name: str | None = None,
-        auto_accept: bool = True,
+        auto_accept: bool | None = None,
         subprotocols: Sequence[str] | None = None,
         value_type: Any = None,
         receive_type: Any = None,
         send_type: Any = None,
         caught_close_codes: CaughtCloseCodes | None = None,
-    ) -> Callable[[ViewT], ViewT]:
+        process_request: Hook | Sequence[Hook] | None = None,
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the decorated view; see `Router.websocket_route`."""
         return self.router.websocket_route(
             path,
@@ -81,7 +95,12 @@ class App(Starlette):
             receive_type=receive_type,
             send_type=send_type,
             caught_close_codes=caught_close_codes,
+            process_request=process_request,
         )
+
+    def include_router(self, router: Router, prefix: str = "") -> None:
+        """Take over the routes of *router* below *prefix*; see `Router.include_router`."""
+        self.router.include_router(router, prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""

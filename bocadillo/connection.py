@@ -107,6 +107,11 @@ class Connection(HTTPConnection):
         return self._phase is State.OPEN
 
     @property
+    def is_closed(self) -> bool:
+        """Whether this side has closed or refused the connection."""
+        return self._phase is State.CLOSED
+
+    @property
     def close_code(self) -> int | None:
         """The code the connection ended with, ours or the client's; None before that."""
         return self._ending[0] if self._ending is not None else None

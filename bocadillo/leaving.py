@@ -42,12 +42,14 @@ class Times:
             lost, and the handler is cancelled.
         handshake_timeout_s: For a view without `auto_accept` to accept or refuse; then
             it is cancelled and the client gets HTTP 503.
+        disconnect_timeout: For `on_disconnect` to end; then it is cancelled.
     """
 
     leave_grace_s: float = 1.5
     shutdown_grace_s: float = 5
     send_timeout_s: float = 30
     handshake_timeout_s: float = 10
+    disconnect_timeout: float = 30
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -138,6 +140,8 @@ class Watch:
         """End the watch."""
         self._ws._on_leaving = None
         self._sweep.discard(self)
+        if self.cancellation is not None:
+            self._task.uncancel()  # whether or not the handler let it through
         if self._timer is not None:
             self._timer.cancel()
 

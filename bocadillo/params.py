@@ -186,6 +186,8 @@ def resolve_hints(handler: Callable[..., Any], owner: str) -> dict[str, Any]:
     """
     while isinstance(handler, partial):
         handler = handler.func
+    if not inspect.isroutine(handler):  # an object that can be called
+        handler = type(handler).__call__
     try:
         hints = typing.get_type_hints(handler, include_extras=True)
     except NameError as exc:

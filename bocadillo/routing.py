@@ -1,76 +1,63 @@
-"""`WebSocketRoute` and `Router`: which path goes to which view."""
+"""`Router`: which path goes to which view."""
 
+import contextlib
 import difflib
 import logging
+import math
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from starlette._utils import get_route_path
-from starlette.convertors import CONVERTOR_TYPES
-from starlette.routing import PARAM_REGEX, BaseRoute, Mount
+from starlette.routing import BaseRoute
 from starlette.routing import Router as StarletteRouter
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.types import Lifespan, Receive, Scope, Send
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request as HandshakeRequest
+from websockets.http11 import Response as HandshakeResponse
 
+from bocadillo import behind_websockets
 from bocadillo.connection import CaughtCloseCodes
-from bocadillo.errors import ConfigurationError
+from bocadillo.errors import ConfigurationError, WebSocketDisconnect
 from bocadillo.leaving import Times
 from bocadillo.origins import AllowedOrigins, Origins
-from bocadillo.views import View, ViewFunction, ViewOptions
+from bocadillo.routes import (
+    Routes,
+    WebSocketRoute,
+    below,
+    check_path,
+    enter,
+    websocket_paths,
+    within,
+)
+from bocadillo.serving import Server, serve
+from bocadillo.views import Handler, Hook, RouterOptions, plan_hooks
 from bocadillo.websockets import WebSocket
 
 logger = logging.getLogger("bocadillo")
 
-ViewT = TypeVar("ViewT", bound=ViewFunction)
+HandlerT = TypeVar("HandlerT", bound=Handler)
+NoMatch: TypeAlias = Literal["deny", "close"]
+
+# What an accepted connection is closed with where no route matches.
+NO_MATCH_CODE = 4040
 
 # Paths in log lines are cut here: a client chooses how long they are.
 MAX_LOGGED_PATH = 200
 
 
-class WebSocketRoute(StarletteWebSocketRoute):
-    """A path and its view; a Starlette route that works in any Starlette or FastAPI app.
-
-    `endpoint` is the view itself, an ASGI application, never the user's function: a
-    framework that copies the route cannot lose a part of it.
-
-    Args:
-        path: Path with Starlette's converters: "/rooms/{room}", "/items/{id:int}".
-        endpoint: An `async def` function, or a `View`.
-        name: For `url_path_for`; the function's name by default.
-
-    Raises:
-        ConfigurationError: the path is malformed, or the view cannot work.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        endpoint: ViewFunction | View,
-        *,
-        name: str | None = None,
-        times: Times | None = None,
-        origins: Origins | None = None,
-        **options: Any,
-    ) -> None:
-        params = check_path(path)
-        if not isinstance(endpoint, View):
-            endpoint = View(
-                endpoint,
-                params,
-                name=name,
-                options=ViewOptions(**options),
-                times=times,
-                origins=origins,
-            )
-        super().__init__(path, endpoint, name=name or endpoint.name)
-
-
 class Router(StarletteRouter):
-    """A collection of routes.
+    """A collection of routes, to be included, mounted, handed on or served alone.
 
     Args:
         routes: Routes to begin with, Starlette's among them.
         lifespan: Called around the life of the application.
+        process_request: Hooks of every route, run before the routes' own; see
+            `websocket_route`. They apply to all of bocadillo's routes, mounted ones
+            too, and stay with them where `routes` are handed to another framework.
+        no_match: What a path without a route gets: "deny", HTTP 404 during the
+            handshake, or "close", an accepted connection that is closed with 4040.
         allowed_origins: Pages that may connect besides the application's own, such as
             "https://example.com"; "*" for all. None lets pages of other sites in only
             without cookies or credentials, and never to a loopback host.
@@ -78,7 +65,15 @@ class Router(StarletteRouter):
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
         send_timeout_s: Seconds for a peer to take one message.
-        handshake_timeout_s: Seconds for a view to accept or refuse.
+        handshake_timeout_s: Seconds for hooks and view to accept or refuse.
+        disconnect_timeout: Seconds for `on_disconnect`.
+
+    A router that is included in another goes by that one's `allowed_origins` and times
+    where it has none of its own.
+
+    Raises:
+        ConfigurationError: an option cannot work, or there are hooks and a WebSocket
+            route that is not bocadillo's, which could not run them.
     """
 
     def __init__(
@@ -86,31 +81,53 @@ class Router(StarletteRouter):
         routes: Sequence[BaseRoute] | None = None,
         *,
         lifespan: Lifespan[Any] | None = None,
+        process_request: Hook | Sequence[Hook] | None = None,
+        no_match: NoMatch = "deny",
         allowed_origins: AllowedOrigins = None,
         **times: float,
     ) -> None:
-        super().__init__(routes, lifespan=lifespan)
-        self.origins = Origins(allowed_origins)
-        self.times = Times(**times)
+        super().__init__(lifespan=lifespan)
+        if no_match not in ("deny", "close"):
+            raise ConfigurationError(f"no_match must be 'deny' or 'close', got {no_match!r}")
+        self.no_match = no_match
+        self.options = RouterOptions(
+            hooks=plan_hooks(process_request),
+            times=Times(**times) if times else None,
+            origins=None if allowed_origins is None else Origins(allowed_origins),
+        )
+        self._inclusions: list[tuple[Router, str]] = []  # where, and under which prefix
+        self.routes: list[BaseRoute] = Routes(self._take)
+        self.routes.extend(routes or ())
+
+    @property
+    def times(self) -> Times:
+        """How long the lifecycle of this router's views waits for what."""
+        return self.options.times or Times()
+
+    @times.setter
+    def times(self, times: Times) -> None:
+        self.options.times = times
 
     def websocket_route(
         self,
         path: str,
         *,
         name: str | None = None,
-        auto_accept: bool = True,
+        auto_accept: bool | None = None,
         subprotocols: Sequence[str] | None = None,
         value_type: Any = None,
         receive_type: Any = None,
         send_type: Any = None,
         caught_close_codes: CaughtCloseCodes | None = None,
-    ) -> Callable[[ViewT], ViewT]:
-        """Register the decorated view, which is returned as it is.
+        process_request: Hook | Sequence[Hook] | None = None,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register the decorated function or class, which is returned as it is.
 
         Args:
             path: Path with Starlette's converters: "/rooms/{room}", "/items/{id:int}".
-            name: For `url_path_for`; the function's name by default.
-            auto_accept: Whether to accept before the view runs.
+            name: For `url_path_for`; the function's or class's name by default.
+            auto_accept: Whether to accept before the view runs; True unless a class
+                says otherwise.
             subprotocols: Names that the server speaks, the best first; the first that
                 the client offered is chosen.
             value_type: What is received and sent: "text", "bytes", "json", "msgpack",
@@ -119,30 +136,120 @@ class Router(StarletteRouter):
             send_type: What is sent; "text" by default.
             caught_close_codes: Close codes that end `async for` quietly; `(1000, 1001)`
                 by default, `all` for every code.
+            process_request: Hooks asked before the connection is accepted. Each returns
+                None to go on, or `(status, headers, body)` to refuse.
 
         Raises:
             ExpectedAsync: the view is no `async def` function.
             ConfigurationError: the path, a parameter or an option cannot work.
         """
 
-        def register(view: ViewT) -> ViewT:
+        def register(view: HandlerT) -> HandlerT:
             route = WebSocketRoute(
                 path,
                 view,
                 name=name,
-                times=self.times,
-                origins=self.origins,
+                router=self.options,
                 auto_accept=auto_accept,
                 subprotocols=subprotocols,
                 value_type=value_type,
                 receive_type=receive_type,
                 send_type=send_type,
                 caught_close_codes=caught_close_codes,
+                process_request=process_request,
             )
             self.routes.append(route)
             return view
 
         return register
+
+    route = websocket_route  # a router has no HTTP side of its own
+
+    def include_router(self, router: "Router", prefix: str = "") -> None:
+        """Take over the routes of *router* below *prefix*, those added to it later, too.
+
+        Prefix and paths are joined with exactly one slash. Names, options and hooks are
+        kept; the hooks of this router run before those of *router*.
+
+        Raises:
+            ConfigurationError: the prefix is no path, or the router includes itself.
+        """
+        if not isinstance(router, Router):
+            raise ConfigurationError(f"include_router takes a Router, got {router!r}")
+        if router is self or router._includes(self):
+            raise ConfigurationError("a router cannot include itself")
+        if prefix:
+            check_path(prefix)
+        routes = [below(prefix, route) for route in router.routes]
+        router._inclusions.append((self, prefix))
+        for route in routes:
+            self.routes.append(route)
+
+    def _includes(self, router: "Router") -> bool:
+        """Tell whether this router's routes reach what *router* is included in."""
+        return any(outer is self or self._includes(outer) for outer, _ in router._inclusions)
+
+    def _take(self, route: BaseRoute) -> BaseRoute:
+        """Return a route as this router's, and add it wherever this router is included."""
+        if isinstance(route, StarletteWebSocketRoute):
+            self._warn_of_twin(route)
+        own = within(self.options, route)
+        for outer, prefix in self._inclusions:
+            outer.routes.append(below(prefix, own))
+        return own
+
+    def _warn_of_twin(self, route: StarletteWebSocketRoute) -> None:
+        for other in self.routes:
+            if isinstance(other, StarletteWebSocketRoute) and other.path == route.path:
+                warnings.warn(
+                    f"{route.path} is registered twice: {other.name} is served, and "
+                    f"{route.name} never",
+                    stacklevel=6,
+                )
+                return
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has come through the router's middleware."""
+        enter(self.options, scope)
+        await super().app(scope, receive, send)
+
+    def serve(self, host: str = "127.0.0.1", port: int = 8000, **options: Any) -> Server:
+        """Return a server of this router alone, to be awaited or entered by `async with`.
+
+        Args:
+            host: Name or address to listen on.
+            port: TCP port; 0 for a free one.
+            options: As uvicorn takes them.
+
+        Raises:
+            OSError: when it is started: the port is in use.
+        """
+        options.setdefault("timeout_graceful_shutdown", math.ceil(self.times.shutdown_grace_s) + 5)
+        return serve(self, host, port, **options)
+
+    async def process_request(
+        self, connection: ServerConnection, request: HandshakeRequest
+    ) -> HandshakeResponse | None:
+        """Match, convert and ask the hooks, for `websockets.serve(process_request=…)`.
+
+        The library's `open_timeout` cuts a handshake off without an answer; make it
+        longer than `handshake_timeout_s`, and late clients get HTTP 503. The library
+        runs no lifespan.
+        """
+        return await behind_websockets.process_request(self, connection, request)
+
+    async def handle(self, connection: ServerConnection) -> None:
+        """Serve one connection of `websockets.serve(router.handle, …)`.
+
+        Without `process_request=router.process_request` beside it, refusals come after
+        the connection was accepted: 4040 where no route matches, 1008 by a hook, 1011
+        for what would be HTTP 5xx.
+
+        `ws.accept(subprotocol=…)` settles the subprotocol, unless `websockets.serve`
+        has a `select_subprotocol`; where it has `subprotocols`, those decide for views
+        that name none. `ws.accept(headers=…)` raises `ValueError`.
+        """
+        await behind_websockets.handle(self, connection)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what no route matches: HTTP 404, during the handshake."""
@@ -150,9 +257,15 @@ class Router(StarletteRouter):
             await super().not_found(scope, receive, send)
             return
         path = scope.get("root_path", "") + get_route_path(scope)
-        logger.info("no WebSocket route for %s; %s", _shown(path), self._nearest(scope))
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("no WebSocket route for %s; %s", _shown(path), self._nearest(scope))
         ws: WebSocket[Any, Any] = WebSocket(scope, receive, send)
-        await ws.reject(404, "not found\n")
+        if self.no_match == "deny" and behind_websockets.KEY not in scope:
+            await ws.reject(404, "not found\n")
+            return
+        with contextlib.suppress(WebSocketDisconnect):
+            await ws.accept()
+        await ws.ensure_closed(NO_MATCH_CODE, "not found")
 
     def _nearest(self, scope: Scope) -> str:
         paths = [*websocket_paths(self.routes)]
@@ -161,40 +274,6 @@ class Router(StarletteRouter):
         path = get_route_path(scope)[:MAX_LOGGED_PATH]
         near = difflib.get_close_matches(path, paths, n=1, cutoff=0)
         return f"the nearest is {(near or paths)[0]}"
-
-
-def websocket_paths(routes: Sequence[BaseRoute], prefix: str = "") -> list[str]:
-    """Return the paths of all WebSocket routes, those below mounts among them."""
-    paths: list[str] = []
-    for route in routes:
-        if isinstance(route, StarletteWebSocketRoute):
-            paths.append(prefix + route.path)
-        elif isinstance(route, Mount):
-            paths += websocket_paths(route.routes, prefix + route.path)
-    return paths
-
-
-def check_path(path: str) -> list[str]:
-    """Return the names of the parameters in a path.
-
-    Raises:
-        ConfigurationError: the path is no path, or has an unknown converter in it.
-    """
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise ConfigurationError(f"a path must start with '/', got {path!r}")
-    names: list[str] = []
-    for name, converter in PARAM_REGEX.findall(path):
-        kind = converter.lstrip(":") or "str"
-        if kind not in CONVERTOR_TYPES:
-            known = ", ".join(sorted(CONVERTOR_TYPES))
-            raise ConfigurationError(f"{path}: unknown converter {kind!r}; known: {known}")
-        if name in names:
-            raise ConfigurationError(f"{path}: parameter {name!r} stands twice")
-        names.append(name)
-    rest = PARAM_REGEX.sub("", path)
-    if "{" in rest or "}" in rest:
-        raise ConfigurationError(f"{path}: parameters are written {{name}} or {{name:converter}}")
-    return names
 
 
 def _shown(path: str) -> str:

@@ -355,6 +355,44 @@ def test_a_refusal_waits_until_all_is_read() -> None:
     run(scenario)
 
 
+def test_a_refusal_ends_a_reading_ahead_that_has_found_nothing() -> None:
+    """A connection that this side has closed has nothing more to say."""
+
+    async def scenario() -> None:
+        def refuse(_: None) -> None:
+            raise LookupError("no more")
+
+        server = FakeServer()
+        inbox = inbox_of(server)
+        await inbox.next_event()
+        inbox.read_ahead()
+        await settle()
+        inbox.refuse(refuse)
+
+        with pytest.raises(LookupError, match="no more"):
+            inbox.pull(None)
+        await settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(scenario)
+
+
+def test_a_closed_inbox_tells_nobody() -> None:
+    """What comes too late has nobody to go to."""
+
+    async def scenario() -> None:
+        leavings = Leavings()
+        server = FakeServer()
+        inbox = inbox_of(server, leavings)
+        inbox.close()
+
+        inbox._on_disconnect(left(1000))
+
+        assert leavings == []
+
+    run(scenario)
+
+
 def test_a_closed_inbox_leaves_no_task() -> None:
     """Every connection ends; what read ahead for it must end, too."""
 

@@ -234,6 +234,30 @@ def test_a_peer_that_takes_each_message_in_time_is_left_alone() -> None:
     run(scenario)
 
 
+def test_a_handler_is_cancelled_once() -> None:
+    """A second cancellation would break into its clean-up."""
+
+    async def scenario() -> None:
+        async def cancelled_twice() -> int:
+            watch = Watch(await FakeServer().accepted(), FAST)
+            watch._cancel(Cancellation.DEAF)
+            watch._cancel()
+            task = asyncio.current_task()
+            assert task is not None
+            count = task.cancelling()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            watch.stop()
+            assert watch.cancellation is Cancellation.DEAF
+            assert task.cancelling() == 0
+            return count
+
+        task = asyncio.create_task(cancelled_twice())
+        assert await task == 1
+
+    run(scenario)
+
+
 def test_the_sweep_ends_with_its_last_connection() -> None:
     """An event loop with nothing to do has no timer of ours; stopping twice is harmless."""
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo import App, InvalidMessage, WebSocket, WebSocketRoute
-from bocadillo.lifecycle import BUGS_KEY
+from bocadillo.endings import BUGS_KEY
 from bocadillo.views import View, ViewOptions
 from tests.fakes import CONNECT, FakeServer, left, run, settle, text
 

@@ -838,14 +838,16 @@ def test_an_annotation_that_is_no_type_is_refused(hint: Any) -> None:
     assert refusal(asking(hint)).startswith("view view(): parameter 'value': ")
 
 
-def test_what_has_no_annotations_is_no_handler() -> None:
-    """An object with `__call__` is told apart from a function."""
+def test_an_object_that_can_be_called_is_read_by_its_call() -> None:
+    """A hook may be an object with a state of its own."""
 
-    class Callable_:
-        async def __call__(self, ws: Any) -> None: ...
+    class Guard:
+        async def __call__(self, ws: WebSocket, limit: int = 5) -> None: ...
 
-    assert "an annotation is no type" in refusal(Callable_())
-    assert name_of(Callable_()) == "Callable_"
+    plan = CallPlan(Guard(), ())
+
+    assert [parameter.name for parameter in plan.parameters] == ["ws", "limit"]
+    assert name_of(Guard()) == "Guard"
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,37 @@
 """Routes and routers, in Starlette, in FastAPI and alone."""
 
+import asyncio
+import copy
 import logging
+import pickle
+import signal
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+import websockets
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi import WebSocket as FastAPIWebSocket
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, NoMatchFound, Route
-from starlette.types import ASGIApp
+from starlette.routing import Host, Mount, NoMatchFound, Route
+from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bocadillo import App, ConfigurationError, Router, WebSocket, WebSocketRoute
-from bocadillo.routing import check_path, websocket_paths
+from bocadillo import App, ConfigurationError, RoutedPath, Router, WebSocket, WebSocketRoute
+from bocadillo.leaving import Times
+from bocadillo.routes import check_path, join, websocket_paths
+from bocadillo.testing import connect
 from bocadillo.views import View
 from tests.fakes import FakeServer, run
 
 
 async def show(ws: WebSocket, room: str, limit: int = 5) -> None:
     await ws.send_json([room, limit])
+
+
+async def show_path(ws: WebSocket, path: RoutedPath) -> None:
+    await ws.send_json([path, path.params])
 
 
 def serve(app: ASGIApp, path: str, query: bytes = b"", **scope: Any) -> FakeServer:
@@ -88,6 +102,20 @@ def alone() -> ASGIApp:
     return router
 
 
+def included_in_an_app() -> ASGIApp:
+    router = Router()
+    router.websocket_route("/{room}")(show)
+    app = App()
+    app.include_router(router, "/rooms")
+    return app
+
+
+def by_its_short_name() -> ASGIApp:
+    router = Router()
+    router.route("/rooms/{room}")(show)
+    return router
+
+
 def a_route_alone() -> ASGIApp:
     return WebSocketRoute("/rooms/{room}", show)
 
@@ -99,6 +127,8 @@ WAYS = [
     mounted_in_starlette,
     mounted_in_fastapi,
     included_in_fastapi,
+    included_in_an_app,
+    by_its_short_name,
     alone,
     a_route_alone,
 ]
@@ -128,6 +158,14 @@ def test_the_endpoint_of_a_route_is_the_view() -> None:
 
 
 # Names and paths
+
+
+def test_a_view_with_options_takes_no_others() -> None:
+    """A hook beside a finished view would be forgotten in silence."""
+    view = WebSocketRoute("/", show_path).endpoint
+
+    with pytest.raises(ConfigurationError, match="<View show_path> has options already"):
+        WebSocketRoute("/", view, process_request=lambda path: None)
 
 
 def test_url_path_for_works_for_websocket_routes() -> None:
@@ -163,6 +201,39 @@ def test_the_first_registered_route_wins() -> None:
         await ws.send("never")
 
     assert sent(serve(router, "/special")) == ["special"]
+
+
+def test_the_same_path_twice_is_a_warning_that_names_both() -> None:
+    """The second would never be served, and nobody would know."""
+    router = Router()
+    router.websocket_route("/rooms")(show_path)
+
+    with pytest.warns(
+        UserWarning, match="^/rooms is registered twice: show_path is served, and b never$"
+    ) as caught:
+        router.websocket_route("/rooms", name="b")(show_path)
+
+    assert caught[0].filename == __file__
+
+
+def test_the_same_path_of_an_included_router_is_a_warning_too() -> None:
+    """It is one router in the end, and one of the two is never served."""
+    router, app = Router(), App()
+    router.websocket_route("/rooms", name="included")(show_path)
+    app.websocket_route("/v1/rooms", name="own")(show_path)
+
+    with pytest.warns(UserWarning, match="/v1/rooms .* own is served, and included never"):
+        app.include_router(router, "/v1")
+
+
+def test_a_request_and_a_websocket_may_have_one_path() -> None:
+    """A page and its connection, say."""
+    app = App(routes=[Route("/rooms", lambda request: PlainTextResponse(""))])
+
+    app.websocket_route("/rooms")(show_path)
+    app.add_route("/rooms", lambda request: PlainTextResponse(""), methods=["POST"])
+
+    assert sent(serve(app, "/rooms")) == ['["/rooms",{}]']
 
 
 @pytest.mark.parametrize(
@@ -201,6 +272,245 @@ def test_websocket_paths_are_found_below_mounts() -> None:
     assert websocket_paths(routes) == ["/a/{room}", "/inner/{room}"]
 
 
+# Routers in routers
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/v1/", "/v1//"])
+@pytest.mark.parametrize("path", ["/rooms", "//rooms"])
+def test_prefix_and_path_are_joined_with_exactly_one_slash(prefix: str, path: str) -> None:
+    """Neither /v1rooms nor /v1//rooms, which nobody would find."""
+    assert join(prefix, path) == "/v1/rooms"
+    assert join("", path) == path
+
+
+def test_an_included_route_keeps_its_name_and_options() -> None:
+    """Only its path is another."""
+    router = Router()
+    router.websocket_route("/{room}", name="room", value_type="json")(show)
+    app = App()
+
+    app.include_router(router, prefix="/rooms/")
+
+    assert app.url_path_for("room", room="blue") == "/rooms/blue"
+    assert app.routes[0].endpoint.send_codec is router.routes[0].endpoint.send_codec  # type: ignore[attr-defined]
+    assert sent(serve(app, "/rooms/blue")) == ['["blue",5]']
+    assert router.url_path_for("room", room="blue") == "/blue"
+
+
+def test_routes_added_later_are_seen_through_every_inclusion() -> None:
+    """Modules are imported in any order."""
+    innermost, inner, app = Router(), Router(), App()
+    app.include_router(inner, "/inner")
+    inner.include_router(innermost, "/innermost")
+
+    innermost.route("/decorated")(show_path)
+    innermost.routes.append(WebSocketRoute("/appended", show_path))
+    innermost.routes += [WebSocketRoute("/added", show_path)]
+    innermost.routes.insert(0, WebSocketRoute("/inserted", show_path))
+    innermost.mount("/mounted", Starlette(routes=[WebSocketRoute("/deep", show_path)]))
+
+    for path in ("decorated", "appended", "added", "inserted", "mounted/deep"):
+        whole = f"/inner/innermost/{path}"
+        assert sent(serve(app, whole)) == [f'["{whole}",{{}}]']
+
+
+def test_the_first_registered_wins_among_included_routers_too() -> None:
+    """The order is that of registration, whenever the router was included."""
+    app, first, second = App(), Router(), Router()
+    app.include_router(second)
+    app.include_router(first)
+
+    first.route("/{first}")(show_path)
+    second.route("/{second}")(show_path)
+
+    assert sent(serve(app, "/x")) == ['["/x",{"first":"x"}]']
+
+
+def test_one_router_may_be_included_twice() -> None:
+    """An old prefix and a new one."""
+    router, app = Router(), App()
+    router.route("/{room}")(show)
+
+    app.include_router(router, "/v1")
+    app.include_router(router, "/v2")
+
+    assert sent(serve(app, "/v1/blue")) == sent(serve(app, "/v2/blue")) == ['["blue",5]']
+
+
+def test_a_prefix_may_have_parameters() -> None:
+    """They reach the view by its path."""
+    router, app = Router(), App()
+    router.route("/{room}")(show_path)
+
+    app.include_router(router, "/{tenant:int}")
+
+    assert sent(serve(app, "/7/blue")) == ['["/7/blue",{"tenant":7,"room":"blue"}]']
+
+
+def test_a_router_cannot_include_itself() -> None:
+    """Not by way of another one either."""
+    outer, inner = Router(), Router()
+    outer.include_router(inner)
+
+    for router in (outer, inner):
+        with pytest.raises(ConfigurationError, match="a router cannot include itself"):
+            inner.include_router(router)
+
+
+@pytest.mark.parametrize(
+    ("router", "prefix", "message"),
+    [
+        (APIRouter(), "", "include_router takes a Router, got <fastapi"),
+        (Router(), "v1", "a path must start with '/', got 'v1'"),
+        (Router(), "/{a:itn}", "unknown converter 'itn'"),
+    ],
+)
+def test_what_cannot_be_included_is_refused(router: Any, prefix: str, message: str) -> None:
+    """Where it is written, not where it is missed."""
+    with pytest.raises(ConfigurationError, match=message):
+        App().include_router(router, prefix)
+
+
+def test_a_parameter_stands_once_in_prefix_and_path() -> None:
+    """Only one of the two could reach the view."""
+    router = Router()
+    router.route("/{room}")(show_path)
+
+    with pytest.raises(ConfigurationError, match="parameter 'room' stands twice"):
+        App().include_router(router, "/{room}")
+
+
+def test_a_router_with_requests_cannot_be_included() -> None:
+    """It would lose them; a mount does not."""
+    router = Router([Route("/page", lambda request: PlainTextResponse(""))])
+
+    with pytest.raises(ConfigurationError, match="'/page'.* cannot be included; mount it"):
+        App().include_router(router)
+
+
+async def tag(ws: FastAPIWebSocket) -> None:
+    ws.scope["tag"] = "seen"
+
+
+def test_an_included_route_of_a_framework_keeps_what_its_framework_does() -> None:
+    """Here FastAPI's dependencies, which its endpoint knows nothing of."""
+    fastapi = FastAPI()
+
+    @fastapi.websocket("/ws", dependencies=[Depends(tag)])
+    async def foreign(ws: FastAPIWebSocket) -> None:
+        await ws.accept()
+        await ws.send_text(ws.scope["tag"])
+
+    router, app = Router(), App()
+    router.routes.append(fastapi.routes[-1])
+    app.include_router(router, "/v1")
+
+    async def scenario() -> str:
+        async with connect(app, "/v1/ws") as ws:
+            return await ws.receive_text()
+
+    assert run(scenario) == "seen"
+
+
+class Wrapped:
+    """Middleware that counts."""
+
+    count = 0
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        Wrapped.count += 1
+        await self.app(scope, receive, send)
+
+
+def test_the_middleware_around_a_view_is_kept() -> None:
+    """It may be what keeps people out."""
+    view = WebSocketRoute("/", show_path).endpoint
+    router, app = Router(), App()
+    router.routes.append(StarletteWebSocketRoute("/ws", view, middleware=[Middleware(Wrapped)]))
+    app.include_router(router, "/v1")
+    before = Wrapped.count
+
+    serve(app, "/v1/ws")
+
+    assert Wrapped.count == before + 1
+
+
+def test_routes_given_to_a_router_have_its_times_and_origins() -> None:
+    """Whether by the decorator, at the beginning or by Starlette's own ways."""
+    app = App(
+        routes=[WebSocketRoute("/given", show_path)],
+        leave_grace_s=0.5,
+        allowed_origins=["https://mine.example"],
+    )
+    app.router.routes.append(WebSocketRoute("/appended", show_path))
+    evil = [(b"host", b"testserver"), (b"origin", b"https://evil.example")]
+
+    for route in app.routes:
+        assert route.endpoint.times.leave_grace_s == 0.5  # type: ignore[attr-defined]
+        assert statuses(serve(app, route.path, headers=evil)) == [403]  # type: ignore[attr-defined]
+
+
+def test_times_that_are_set_later_are_those_of_later_routes() -> None:
+    """How `bocadillo run` shortens them."""
+    router = Router()
+
+    router.times = Times(leave_grace_s=0.5)
+    router.route("/")(show_path)
+
+    assert router.times.leave_grace_s == 0.5
+    assert router.routes[0].endpoint.times is router.times  # type: ignore[attr-defined]
+
+
+def test_a_router_given_no_origins_goes_by_those_around_it() -> None:
+    """And by its own, where it has some."""
+    app = App(allowed_origins=["https://app.example"], leave_grace_s=0.5)
+    plain, strict = Router(), Router(allowed_origins=[], leave_grace_s=3)
+    plain.route("/plain")(show_path)
+    strict.route("/strict")(show_path)
+    app.include_router(plain)
+    app.include_router(strict)
+    headers = [(b"host", b"testserver"), (b"origin", b"https://app.example")]
+
+    assert statuses(serve(app, "/plain", headers=headers)) == []
+    assert statuses(serve(app, "/strict", headers=headers)) == [403]
+    assert [route.endpoint.times.leave_grace_s for route in app.routes] == [0.5, 3]  # type: ignore[attr-defined]
+
+
+def test_a_copy_of_the_routes_is_a_plain_list() -> None:
+    """What is done to a copy concerns no router."""
+    router = Router([WebSocketRoute("/", show_path)])
+
+    for taken in (copy.copy(router.routes), router.routes[:]):
+        assert type(taken) is list
+        assert taken == router.routes
+    assert pickle.loads(pickle.dumps(Router().routes)) == []
+
+
+def test_a_route_put_back_is_the_same_route() -> None:
+    """Its router is around it already."""
+    router = Router()
+    router.route("/a")(show_path)
+    route = router.routes.pop()
+
+    router.routes.append(route)
+
+    assert router.routes[0] is route
+
+
+def test_hosts_and_mounts_are_routes_as_any() -> None:
+    """Without hooks there is nothing to bring along."""
+    inner = Router([WebSocketRoute("/{room}", show)])
+    router = Router([Mount("/rooms", inner), Host("rooms.example", inner)])
+    at_host = [(b"host", b"rooms.example")]
+
+    assert sent(serve(router, "/rooms/blue")) == ['["blue",5]']
+    assert sent(serve(router, "/blue", headers=at_host)) == ['["blue",5]']
+    assert websocket_paths(router.routes) == ["/rooms/{room}"]
+
+
 # No route
 
 
@@ -227,6 +537,63 @@ def test_an_unknown_path_is_403_where_the_server_cannot_answer() -> None:
     server = serve(App(), "/nowhere", extensions={})
 
     assert [event["type"] for event in server.sent] == ["websocket.close"]
+
+
+def events_of(server: FakeServer) -> list[Any]:
+    return [(event["type"], event.get("code"), event.get("reason")) for event in server.sent]
+
+
+CLOSED = [("websocket.accept", None, None), ("websocket.close", 4040, "not found")]
+
+
+@pytest.mark.parametrize("make", [App, Router])
+def test_no_match_close_accepts_and_closes_with_4040(make: Any) -> None:
+    """What clients can tell from a network error, and code for browsers to read."""
+    app = make(no_match="close")
+    app.websocket_route("/rooms")(show_path)
+
+    assert events_of(serve(app, "/rooms/")) == CLOSED
+
+
+def test_no_match_is_each_routers_own() -> None:
+    """A mounted router answers for its own paths, an included one has none."""
+    app, mounted, included = App(), Router(no_match="close"), Router(no_match="close")
+    app.mount("/mounted", mounted)
+    app.include_router(included, "/included")
+
+    assert events_of(serve(app, "/mounted/x")) == CLOSED
+    assert statuses(serve(app, "/included/x")) == [404]
+    assert statuses(serve(app, "/x")) == [404]
+
+
+def test_no_match_close_says_nothing_to_a_client_that_left() -> None:
+    """Nobody is there, and that is no error."""
+    server = FakeServer(path="/nowhere")
+    server.queue.get_nowait()
+    server.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    async def scenario() -> None:
+        await Router(no_match="close")(server.scope, server.receive, server.send)
+
+    run(scenario)
+    assert server.sent == []
+
+
+def test_an_unknown_no_match_is_refused() -> None:
+    """With what is possible."""
+    with pytest.raises(ConfigurationError, match="no_match must be 'deny' or 'close', got 'drop'"):
+        App(no_match="drop")  # type: ignore[arg-type]
+
+
+def test_the_nearest_route_is_looked_for_only_where_it_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client can ask for unknown paths as often as it likes."""
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr("difflib.get_close_matches", None)
+    router = Router([WebSocketRoute("/rooms", show_path)])
+
+    assert statuses(serve(router, "/nowhere")) == [404]
 
 
 def test_a_hostile_path_does_no_harm_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -267,3 +634,123 @@ def test_an_unknown_option_is_refused_by_its_name() -> None:
         Router(leave_grace=1)
     with pytest.raises(TypeError, match="values_type"):
         WebSocketRoute("/", show, values_type="json")
+
+
+# A router served alone
+
+
+def greeting() -> Router:
+    router = Router()
+
+    @router.route("/hello/{name}")
+    async def hello(ws: WebSocket, name: str) -> None:
+        await ws.send(f"hello {name}")
+
+    return router
+
+
+async def greeted(url: str) -> str:
+    async with websockets.connect(url) as ws:
+        return str(await ws.recv())
+
+
+def test_an_awaited_router_serves_until_it_is_closed() -> None:
+    """As `websockets.serve` does."""
+
+    async def scenario() -> None:
+        server = await greeting().serve("127.0.0.1", 0)
+
+        assert await greeted(f"ws://127.0.0.1:{server.port}/hello/ann") == "hello ann"
+        server.close()
+        await server.wait_closed()
+
+        with pytest.raises(OSError, match="refused|Connect"):
+            await greeted(server.ws_url("/hello/ann"))
+
+    run(scenario)
+
+
+def test_a_router_entered_by_async_with_is_stopped_at_the_end() -> None:
+    """Also when the block fails."""
+
+    urls = []
+
+    async def fail_while_serving() -> None:
+        async with greeting().serve("127.0.0.1", 0) as server:
+            urls.append(server.ws_url("/hello/bo"))
+            assert await greeted(urls[0]) == "hello bo"
+            raise LookupError
+
+    async def scenario() -> None:
+        with pytest.raises(LookupError):
+            await fail_while_serving()
+        with pytest.raises(OSError, match="refused|Connect"):
+            await greeted(urls[0])
+
+    run(scenario)
+
+
+def test_an_unknown_path_of_a_router_alone_is_http_404() -> None:
+    """Before the client is let in."""
+
+    async def scenario() -> None:
+        async with greeting().serve(port=0) as server:
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                await websockets.connect(server.ws_url("/nowhere"))
+        assert caught.value.response.status_code == 404
+        assert caught.value.response.body == b"not found\n"
+
+    run(scenario)
+
+
+def test_a_port_in_use_is_an_os_error() -> None:
+    """Never `SystemExit`, which would take the whole program along."""
+
+    async def scenario() -> None:
+        async with greeting().serve(port=0) as server:
+            with pytest.raises(OSError, match=f"port {server.port}"):
+                await greeting().serve("127.0.0.1", server.port)
+
+    run(scenario)
+
+
+def test_a_router_alone_takes_no_signal_handlers() -> None:
+    """They are the host program's."""
+
+    async def scenario() -> None:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        async with greeting().serve(port=0):
+            now = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        assert now == handlers
+
+    run(scenario)
+
+
+def test_options_are_uvicorns() -> None:
+    """An unknown one is refused at once."""
+    with pytest.raises(TypeError, match="uvicorn has no option 'ws_pingg_interval'"):
+        Router().serve(ws_pingg_interval=1)
+    with pytest.raises(ValueError, match="option 'workers' has no meaning"):
+        Router().serve(workers=2)
+
+
+def test_a_view_that_does_not_end_cannot_hold_up_the_end_of_the_server() -> None:
+    """The shutdown's grace is the router's."""
+    router = Router(shutdown_grace_s=0)
+    begun = asyncio.Event()
+
+    @router.route("/sleeps")
+    async def sleeps(ws: WebSocket) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        async with router.serve(port=0) as server:
+            ws = await websockets.connect(server.ws_url("/sleeps"))
+            await begun.wait()
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            await ws.recv()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
+
+    run(scenario)

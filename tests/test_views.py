@@ -121,7 +121,7 @@ def test_the_codec_is_made_once_for_all_connections() -> None:
 def sync_view(ws: WebSocket) -> None: ...
 
 
-class Klass:
+class SyncHandle:
     def handle(self) -> None: ...
 
 
@@ -136,11 +136,11 @@ async def generator(ws: WebSocket) -> Any:
         (functools.partial(sync_view), r"view sync_view\(\) must be async"),
         (lambda ws: None, r"must be async"),
         (generator, r"view generator\(\) must be async"),
-        (Klass, "a view must be an `async def` function, got <class"),
-        (7, "a view must be an `async def` function, got 7"),
+        (SyncHandle, r"view SyncHandle.handle\(\) must be async: write `async def handle"),
+        (7, "a view must be an `async def` function or a class with `handle`, got 7"),
     ],
 )
-def test_anything_but_an_async_function_is_refused_with_a_hint(handler: Any, message: str) -> None:
+def test_what_is_not_async_is_refused_with_a_hint(handler: Any, message: str) -> None:
     """At import, not at the first connection."""
     with pytest.raises(ExpectedAsync, match=message):
         View(handler)

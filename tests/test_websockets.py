@@ -464,6 +464,16 @@ def test_async_for_ends_when_the_view_closes_by_itself() -> None:
     run(scenario)
 
 
+def test_async_for_before_accept_says_what_to_do() -> None:
+    """It must not look like a client that has left."""
+
+    async def scenario() -> None:
+        with pytest.raises(ConnectionStateError, match="call `await ws.accept"):
+            _ = [message async for message in FakeServer().websocket()]
+
+    run(scenario)
+
+
 def test_async_for_over_raw_events_shows_the_disconnect() -> None:
     """The seed's `receive_event` does not raise for it."""
 

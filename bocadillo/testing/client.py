@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bocadillo.lifecycle import BUGS_KEY
+from bocadillo.endings import BUGS_KEY
 from bocadillo.testing.tasks import doing
 
 try:

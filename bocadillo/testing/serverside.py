@@ -22,7 +22,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Scope
 
-from bocadillo.lifecycle import BUGS_KEY
+from bocadillo.endings import BUGS_KEY
 from bocadillo.testing.grammar import (
     CONNECTING,
     DENYING,

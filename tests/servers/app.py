@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from bocadillo import App, WebSocket, WebSocketDisconnect
+from bocadillo import App, WebSocket, WebSocketDisconnect, WebSocketView
 
 # What views went through, by the key that the client chose.
 steps: dict[str, list[Any]] = defaultdict(list)
@@ -209,3 +209,69 @@ async def polls(ws: WebSocket) -> None:
 async def shutdown(ws: WebSocket, key: str) -> None:
     await ws.send("ready")
     await ws.receive()
+
+
+# Classes
+
+
+class Room(WebSocketView[str]):
+    """Broadcasts what it gets; a reader may be behind by eight messages."""
+
+    max_waiting = 8
+
+    async def on_connect(self, fill: int = 0) -> None:
+        if fill:
+            await self.send("x" * fill)
+
+    async def handle(self, key: str) -> None:
+        async for message in self.messages:
+            try:
+                await self.broadcast(message)
+            except Exception as exc:
+                steps[key].append(repr(exc))
+                raise
+
+    def on_disconnect(self, key: str, close_code: int) -> None:
+        steps[key].append(close_code)
+
+
+class DroppingRoom(Room):
+    """A reader that falls behind loses the oldest messages."""
+
+    when_full = "drop_oldest"
+
+
+class Ends:
+    """Ends in the way that the client chose."""
+
+    async def on_connect(self, key: str) -> None:
+        steps[key].append("connect")
+
+    async def handle(self, ws: WebSocket, key: str, how: str) -> None:
+        if how == "closes":
+            await ws.close(4001)
+        elif how == "raises":
+            raise LookupError("a secret")
+        elif how == "sleeps":
+            steps[key].append("sleeping")
+            await asyncio.sleep(60)
+        else:
+            await ws.receive()
+
+    async def on_disconnect(self, key: str, close_code: int) -> None:
+        await asyncio.sleep(0.05)
+        steps[key].append(close_code)
+
+
+class TypedEnds(WebSocketView[str]):
+    """The same, as a typed view."""
+
+    on_connect = Ends.on_connect
+    handle = Ends.handle
+    on_disconnect = Ends.on_disconnect
+
+
+app.websocket_route("/room/{key}")(Room)
+app.websocket_route("/dropping-room/{key}")(DroppingRoom)
+app.websocket_route("/ends/{how}/{key}")(Ends)
+app.websocket_route("/typed-ends/{how}/{key}")(TypedEnds)

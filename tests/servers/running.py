@@ -28,7 +28,7 @@ COMMANDS = {
     "granian": [
         "-m",
         "granian",
-        "tests.servers.app:app",
+        SERVED,
         "--interface",
         "asgi",
         "--port",
@@ -42,11 +42,12 @@ ALL = pytest.mark.parametrize("name", COMMANDS)
 class RunningServer:
     """One server's process, its addresses and what it has written to its log."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, app: str = SERVED) -> None:
         self.name = name
         self.port = _free_port()
         self._log = log
-        command = [sys.executable, *(part.format(port=self.port) for part in COMMANDS[name])]
+        parts = [app if part == SERVED else part for part in COMMANDS[name]]
+        command = [sys.executable, *(part.format(port=self.port) for part in parts)]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
@@ -109,9 +110,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running(name: str, directory: Path) -> Iterator[RunningServer]:
+def running(name: str, directory: Path, app: str = SERVED) -> Iterator[RunningServer]:
     """Run one server for the time of a block."""
-    server = RunningServer(name, directory / f"{name}.log")
+    server = RunningServer(name, directory / f"{name}.log", app)
     try:
         server.wait_until_ready()
         yield server

@@ -1,0 +1,143 @@
+"""Payloads from elsewhere and the view's own messages on one connection, in call order."""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import NoReturn
+
+from starlette.types import Message
+
+from bocadillo.channels.outbox import Outbox, Payload
+from bocadillo.connection import CLOSE_TIMEOUT_S, Connection
+from bocadillo.states import CLOSE, DISCONNECT, SEND
+
+# IANA registry "WebSocket Close Code Number": "try again later".
+TOO_SLOW = 1013
+
+# How often to look whether a message that the view was sending has gone.
+POLL_INTERVAL_S = 0.02
+
+
+class Delivery:
+    """Delivers payloads to one connection, without ever waiting for it.
+
+    Args:
+        connection: Who gets them.
+        outbox: Where they wait, and what happens when there are too many.
+
+    A task writes them, and exists only while there is something to write. While it
+    does, what the view sends waits for all that was delivered before, so that a client
+    sees what one task sends and publishes in that task's order. Nor do the two ever wait
+    in the server's `send` at once, which uvicorn's "websockets" implementation forbids.
+    """
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._raw_send = connection._raw_send
+        self._writer: asyncio.Task[None] | None = None
+        self._offered = 0  # payloads ever offered
+        self._farewell: asyncio.Task[None] | None = None
+        self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._lock = asyncio.Lock()  # held by who is sending
+
+    def deliver(self, payload: Payload) -> None:
+        """Queue one payload; a reader that is too slow for its outbox is closed with 1013."""
+        connection = self._connection
+        # Open means that `accept` was called, accepted that it has been sent.
+        if not (connection.is_open and connection.accepted):
+            return
+        if not self._outbox.offer(payload):
+            self._give_up()
+            return
+        self._offered += 1
+        if self._writer is None or self._writer.done():
+            earlier = connection._in_flight
+            connection._raw_send = self._send_in_turn
+            self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
+
+    async def close(self) -> None:
+        """Stop delivering for good.
+
+        A reader that was too slow may take its close frame first, for ten seconds.
+        """
+        try:
+            if self._farewell is not None:
+                await asyncio.wait({self._farewell})
+        finally:
+            for task in (self._writer, self._farewell):
+                if task is not None:
+                    task.cancel()
+            self._give_back()
+
+    # Too slow
+
+    def _give_up(self) -> None:
+        """Count the reader as left with 1013; its view is told so, or cancelled."""
+        connection = self._connection
+        self._outbox.clear()
+        connection._hear_leaving({"type": DISCONNECT, "code": TOO_SLOW, "reason": "too slow"})
+        connection._inbox.refuse(self._tell)
+        self._farewell = asyncio.get_running_loop().create_task(self._say_farewell())
+
+    def _tell(self, _: None) -> NoReturn:
+        raise self._connection._disconnect()
+
+    async def _say_farewell(self) -> None:
+        event = {"type": CLOSE, "code": TOO_SLOW, "reason": "too slow"}
+        # It waits behind what the peer does not take.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._connection._raw_send(event)
+
+    # Writing
+
+    async def _write(self, earlier: Message | None) -> None:
+        connection = self._connection
+        try:
+            # An event would have to be set by every `send` there is.
+            while earlier is not None and connection._in_flight is earlier:  # noqa: ASYNC110
+                await asyncio.sleep(POLL_INTERVAL_S)
+            while (payload := self._outbox.take()) is not None:
+                kind = "text" if isinstance(payload, str) else "bytes"
+                await self._send_alone({"type": SEND, kind: payload})
+                self._give_turns()
+        except Exception:
+            await self._lose()
+        finally:
+            connection._in_flight = None
+            self._give_back()
+
+    async def _send_alone(self, event: Message) -> None:
+        async with self._lock:
+            self._connection._in_flight = event
+            await self._raw_send(event)
+
+    async def _lose(self) -> None:
+        """Take note that the client is gone; whoever serves it has yet to be told."""
+        connection = self._connection
+        await connection._search_leaving()
+        if connection.is_open:
+            connection._hear_leaving({"type": DISCONNECT, "code": 1006, "reason": ""})
+
+    # Taking turns with the view
+
+    async def _send_in_turn(self, event: Message) -> None:
+        """Send an event of the view's own behind all that was delivered before it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append((self._offered, turn))
+        await turn
+        await self._send_alone(event)
+
+    def _give_turns(self) -> None:
+        done = self._offered - len(self._outbox)
+        while self._turns and self._turns[0][0] <= done:
+            turn = self._turns.popleft()[1]
+            if not turn.done():
+                turn.set_result(None)
+
+    def _give_back(self) -> None:
+        """Let the view send by itself again."""
+        self._connection._raw_send = self._raw_send
+        self._outbox.clear()
+        self._give_turns()

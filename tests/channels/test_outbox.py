@@ -1,0 +1,138 @@
+"""An outbox is bounded in number and bytes, and says what it does when it is full."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bocadillo import ConfigurationError
+from bocadillo.channels.outbox import Outbox, Payload, WhenFull
+
+
+def content(outbox: Outbox) -> list[Payload]:
+    """Take all there is."""
+    taken = []
+    while (payload := outbox.take()) is not None:
+        taken.append(payload)
+    return taken
+
+
+def test_payloads_are_taken_in_the_order_they_were_offered() -> None:
+    """A client reads a conversation from its beginning."""
+    outbox = Outbox()
+
+    accepted = [outbox.offer(payload) for payload in ("a", b"b", "c")]
+
+    assert accepted == [True, True, True]
+    assert len(outbox) == 3
+    assert content(outbox) == ["a", b"b", "c"]
+    assert len(outbox) == 0
+
+
+def test_an_empty_outbox_gives_none() -> None:
+    """Whoever writes knows by that to end, even where payloads are empty texts."""
+    outbox = Outbox()
+
+    outbox.offer("")
+
+    assert outbox.take() == ""
+    assert outbox.take() is None
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 2}], ids=str)
+def test_a_full_outbox_refuses_and_keeps_what_it_has(bounds: dict[str, Any]) -> None:
+    """By "close" a reader gets all of it, or is told that it does not."""
+    outbox = Outbox(**bounds)
+
+    accepted = [outbox.offer(payload) for payload in ("a", "b", "c")]
+
+    assert accepted == [True, True, False]
+    assert outbox.dropped == 0
+    assert content(outbox) == ["a", "b"]
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 2}], ids=str)
+def test_a_full_outbox_may_keep_the_newest_and_count_the_loss(bounds: dict[str, Any]) -> None:
+    """A reader that falls behind sees the present, and the loss shows in a number."""
+    outbox = Outbox(**bounds, when_full="drop_oldest")
+
+    accepted = [outbox.offer(payload) for payload in ("a", "b", "c")]
+
+    assert accepted == [True, True, True]
+    assert outbox.dropped == 1
+    assert content(outbox) == ["b", "c"]
+
+
+def test_a_large_payload_drops_as_many_as_it_needs_room() -> None:
+    """The bound of bytes holds for payloads of any sizes."""
+    outbox = Outbox(max_bytes=4, when_full="drop_oldest")
+
+    for payload in ("a", "b", "c", "ddd"):
+        outbox.offer(payload)
+
+    assert content(outbox) == ["c", "ddd"]
+
+
+@pytest.mark.parametrize("when_full", ["close", "drop_oldest"])
+def test_a_payload_larger_than_all_is_held_where_nothing_else_is(when_full: WhenFull) -> None:
+    """Otherwise a single large message would close every connection."""
+    outbox = Outbox(max_bytes=2, when_full=when_full)
+
+    assert outbox.offer("large")
+    assert content(outbox) == ["large"]
+
+
+def test_taking_and_clearing_make_room() -> None:
+    """The bounds are of what waits now, not of all that ever did."""
+    outbox = Outbox(max_bytes=2)
+    outbox.offer("ab")
+
+    outbox.take()
+    assert outbox.offer("cd")
+    outbox.clear()
+    assert outbox.offer("ef")
+
+    assert content(outbox) == ["ef"]
+
+
+@given(
+    st.lists(st.none() | st.text(max_size=5), max_size=40),
+    st.integers(1, 4),
+    st.integers(1, 8),
+    st.sampled_from(["close", "drop_oldest"]),
+)
+def test_an_outbox_never_holds_more_than_its_bounds(
+    steps: list[str | None], limit: int, max_bytes: int, when_full: WhenFull
+) -> None:
+    """Whatever comes in whichever order: memory is bounded, and nothing is lost unseen."""
+    outbox = Outbox(limit, max_bytes, when_full)
+    held: list[str] = []
+
+    for step in steps:
+        if step is None:
+            assert outbox.take() == (held.pop(0) if held else None)
+        elif outbox.offer(step):
+            held.append(step)
+            held = held[len(held) - len(outbox) :]
+        assert len(outbox) == len(held) <= limit
+        assert sum(map(len, held)) <= max_bytes or len(held) == 1
+
+    assert content(outbox) == held
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": 0}, "at least 1 payload and 1 byte, got 0 and"),
+        ({"max_bytes": 0}, "at least 1 payload and 1 byte, got 1024 and 0"),
+        ({"when_full": "wait"}, "'close' or 'drop_oldest', got 'wait'"),
+    ],
+    ids=str,
+)
+def test_bounds_and_policies_that_cannot_be_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    """An outbox for nothing would close every reader at its first payload."""
+    with pytest.raises(ConfigurationError, match=message):
+        Outbox(**options)
