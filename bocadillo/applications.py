@@ -8,10 +8,10 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler, Lifespan, Receive, Scope, Send
 
-from bocadillo.connection import CaughtCloseCodes
 from bocadillo.origins import AllowedOrigins
 from bocadillo.routing import HandlerT, NoMatch, Router
 from bocadillo.views import Hook
+from bocadillo.wire import CaughtCloseCodes
 
 
 class App(Starlette):

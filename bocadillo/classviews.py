@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 
 from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
 from bocadillo.codecs import EVENT, Codec, Json, codec_for
-from bocadillo.connection import CaughtCloseCodes
 from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, InvalidMessage, closing
 from bocadillo.websockets import RecvT, SendT, WebSocket
+from bocadillo.wire import CaughtCloseCodes
 
 
 class _ByClass:

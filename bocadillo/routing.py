@@ -18,7 +18,6 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
 
 from bocadillo import behind_websockets
-from bocadillo.connection import CaughtCloseCodes
 from bocadillo.errors import ConfigurationError, WebSocketDisconnect
 from bocadillo.leaving import Times
 from bocadillo.origins import AllowedOrigins, Origins
@@ -34,6 +33,7 @@ from bocadillo.routes import (
 from bocadillo.serving import Server, serve
 from bocadillo.views import Handler, Hook, RouterOptions, plan_hooks
 from bocadillo.websockets import WebSocket
+from bocadillo.wire import CaughtCloseCodes
 
 logger = logging.getLogger("bocadillo")
 

@@ -16,13 +16,13 @@ from bocadillo import lifecycle
 from bocadillo.classes import ClassPlan
 from bocadillo.classviews import WebSocketView
 from bocadillo.codecs import Codec, codec_for
-from bocadillo.connection import CaughtCloseCodes, check_caught_close_codes
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.leaving import Times
 from bocadillo.lifecycle import Calls
 from bocadillo.origins import Origins
 from bocadillo.params import CallPlan, name_of, value_types_of
 from bocadillo.websockets import WebSocket
+from bocadillo.wire import CaughtCloseCodes, check_caught_close_codes
 
 ViewFunction: TypeAlias = Callable[..., Awaitable[Any]]
 Handler: TypeAlias = ViewFunction | type

@@ -12,9 +12,10 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypeVar
 
 from bocadillo.codecs import BYTES, EVENT, JSON, TEXT, MessagePack, Payload, codec_for, encode_json
-from bocadillo.connection import CaughtCloseCodes, Connection
+from bocadillo.connection import Connection
 from bocadillo.errors import ConnectionStateError, WebSocketDisconnect
 from bocadillo.states import DISCONNECT, SEND, State
+from bocadillo.wire import CaughtCloseCodes
 
 RecvT = TypeVar("RecvT", default=Any)
 SendT = TypeVar("SendT", default=RecvT)
