@@ -52,7 +52,7 @@ class Delivery:
             return
         self._offered += 1
         if self._writer is None or self._writer.done():
-            earlier = connection._in_flight
+            earlier = connection._begun
             connection._raw_send = self._send_in_turn
             self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
 
@@ -92,25 +92,28 @@ class Delivery:
 
     # Writing
 
-    async def _write(self, earlier: Message | None) -> None:
+    async def _write(self, earlier: int) -> None:
         connection = self._connection
         try:
-            # An event would have to be set by every `send` there is.
-            while earlier is not None and connection._in_flight is earlier:  # noqa: ASYNC110
+            # What the view had begun to send before; its sends since then wait for turns. An
+            # event would have to be set by every `send` there is.
+            while connection._done < earlier:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_INTERVAL_S)
             while (payload := self._outbox.take()) is not None:
                 kind = "text" if isinstance(payload, str) else "bytes"
-                await self._send_alone({"type": SEND, kind: payload})
+                connection._begun += 1
+                try:
+                    await self._send_alone({"type": SEND, kind: payload})
+                finally:
+                    connection._done += 1
                 self._give_turns()
         except Exception:
             await self._lose()
         finally:
-            connection._in_flight = None
             self._give_back()
 
     async def _send_alone(self, event: Message) -> None:
         async with self._lock:
-            self._connection._in_flight = event
             await self._raw_send(event)
 
     async def _lose(self) -> None:

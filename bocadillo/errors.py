@@ -107,7 +107,7 @@ class WebSocketDisconnect(BocadilloError, StarletteDisconnect):
 
     def __str__(self) -> str:
         told = f"{self.code} ({meaning(self.code)})"
-        return f"{told}: {self.reason}" if self.reason else told
+        return f"{told}: {printable(self.reason)}" if self.reason else told
 
 
 def describe(error: ErrorDetail) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 
 from starlette.types import Message, Receive
 
-from bocadillo.errors import ConcurrencyError
+from bocadillo.errors import ConcurrencyError, ConnectionStateError
 
 # How far a sweep reads ahead of a handler before it leaves the rest to the server.
 MAX_AHEAD_MESSAGES = 16
@@ -125,6 +125,8 @@ class Inbox:
         # A `receive` that awaits in its clean-up, or that is running: not ours to end.
         with contextlib.suppress(RuntimeError, ValueError):
             self._events.close()
+        self._step = self._refusal or _refuse_ended
+        self._settle()
 
     def _settle(self) -> None:
         if self._ahead or self._ahead_task is not None:
@@ -199,6 +201,10 @@ def _ignore(_: Message) -> None:
     pass
 
 
+def _refuse_ended(_: None) -> Step:
+    raise ConnectionStateError("cannot receive: the view of this connection has ended")
+
+
 def _busy(_: None) -> Step:
     raise ConcurrencyError(
         "cannot receive: another task is already receiving from this connection; "
@@ -209,7 +215,7 @@ def _busy(_: None) -> Step:
 class _Failure:
     """An exception that the server's `receive` raised, on its way to the reader."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
@@ -221,7 +227,7 @@ def _events(receive: Receive) -> Generator[Step, None, None]:
     while True:
         try:
             event: Any = yield from receive()  # type: ignore[misc]
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:  # the server's, never a reader's
             event = _Failure(exc)
         if event.__class__ is not dict and not isinstance(event, _Failure):
             event = dict(event)

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from bocadillo.errors import ConfigurationError
 from bocadillo.websockets import WebSocket
+from bocadillo.wire import serving
 
 SWEEP_INTERVAL_S = 0.5
 
@@ -76,7 +77,7 @@ class Watch:
     __slots__ = (
         "_began",
         "_looked_at",
-        "_sending",
+        "_stuck",
         "_sweep",
         "_task",
         "_timer",
@@ -86,8 +87,12 @@ class Watch:
     )
 
     def __init__(self, ws: WebSocket, times: Times) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
+        try:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        except RuntimeError:
+            raise ConfigurationError(
+                "bocadillo runs on asyncio, and the server runs something else, such as trio"
+            ) from None
         if task is None:
             raise ConfigurationError("a connection must be served by an asyncio task")
         self._ws = ws
@@ -96,11 +101,13 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._began = loop.time()
         self._looked_at = 0.0
-        self._sending: tuple[object, float] = (None, 0.0)  # what, and when it was first seen
+        # How many messages the server was rid of when the next began to wait, and since when.
+        self._stuck: tuple[int, float] | None = None
         self._sweep = _sweep_of(loop)
         self._sweep.add(self)
         self.cancellation: Cancellation | None = None
         ws._on_leaving = self.hear_leaving
+        serving.set(ws)
 
     def look(self, now: float) -> None:
         """Read ahead if the handler has not been reading for a while; end what is late."""
@@ -111,7 +118,7 @@ class Watch:
             if ws.is_connecting and now - self._began > self._times.handshake_timeout_s:
                 self._cancel(Cancellation.LATE)
             return
-        if ws._in_flight is not None and self._is_deaf(ws._in_flight, now):
+        if self._is_deaf(now):
             ws._hear_leaving({"type": "websocket.disconnect", "code": 1006, "reason": ""})
             self._cancel(Cancellation.DEAF)
             return
@@ -139,6 +146,8 @@ class Watch:
     def stop(self) -> None:
         """End the watch."""
         self._ws._on_leaving = None
+        if serving.get() is self._ws:
+            serving.set(None)
         self._sweep.discard(self)
         if self.cancellation is not None:
             self._task.uncancel()  # whether or not the handler let it through
@@ -162,12 +171,13 @@ class Watch:
             self.cancellation = why
             self._task.cancel()
 
-    def _is_deaf(self, event: object, now: float) -> bool:
-        seen, since = self._sending
-        if seen is not event:
-            self._sending = (event, now)
-            return False
-        return now - since > self._times.send_timeout_s
+    def _is_deaf(self, now: float) -> bool:
+        done = self._ws._done
+        if done == self._ws._begun:
+            self._stuck = None
+        elif self._stuck is None or self._stuck[0] != done:
+            self._stuck = (done, now)
+        return self._stuck is not None and now - self._stuck[1] > self._times.send_timeout_s
 
 
 # A reader sets `idle_sweeps` back to 0; sweeps add 1 each, and never get this far.
@@ -196,9 +206,9 @@ class Sweep:
 
     def _tick(self) -> None:
         now = asyncio.get_running_loop().time()
+        self._set_timer()
         for watch in tuple(self.watches):
             watch.look(now)
-        self._set_timer()
 
     def _set_timer(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._tick)

@@ -163,11 +163,15 @@ class _Course:
         if self._disconnect is None or not self._ws.accepted:
             return
         ending = asyncio.create_task(self._call_disconnect(self._disconnect))
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait({ending})
-            raise
+        cancellation = None
+        while not ending.done():
+            try:
+                await asyncio.wait({ending})
+            except asyncio.CancelledError as exc:  # anyio does so again and again
+                cancellation = exc
+        if cancellation is not None:
+            raise cancellation
+        ending.result()
 
     async def _call_disconnect(self, hook: Hook) -> None:
         seconds = self._steps.times.disconnect_timeout

@@ -5,6 +5,7 @@ rule applies (RFC 6455 §10.2). What is no browser sends no `Origin` and is let 
 """
 
 from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,7 +18,6 @@ from bocadillo.errors import ConfigurationError
 AllowedOrigins: TypeAlias = Collection[str] | None
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
 
@@ -68,8 +68,20 @@ def _is_own(origin: Origin, connection: HTTPConnection) -> bool:
 
 def _is_worth_stealing(headers: Headers) -> bool:
     host = _parse(f"http://{headers.get('host', '')}")
-    is_local = host is None or host[1] in LOOPBACK or host[1].endswith(".localhost")
+    is_local = host is None or _is_loopback(host[1])
     return is_local or "cookie" in headers or "authorization" in headers
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine by its name or address; no name is looked up."""
+    host = host.rstrip(".").partition("%")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
 
 
 def _listed(origin: str) -> Origin:

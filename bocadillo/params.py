@@ -84,7 +84,7 @@ class Converted:
 
     def value(self, ws: Connection, errors: list[ErrorDetail]) -> Any:
         """Return the value for one connection, or add to *errors* why there is none."""
-        if self.source == "path":
+        if self.source == "path" or self.name in ws.path_params:  # a prefix may add some
             given = ws.path_params[self.name]
         elif self.name not in ws.query_params:
             return self.default

@@ -7,7 +7,7 @@ of them when it is put into the router's list, and not looked up when it is serv
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex, overload
 
 from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount
@@ -75,6 +75,15 @@ class Routes(list[BaseRoute]):
     def insert(self, index: SupportsIndex, route: BaseRoute) -> None:
         """Add a route before the one of an index."""
         super().insert(index, self._take(route))
+
+    @overload
+    def __setitem__(self, index: SupportsIndex, route: BaseRoute) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, route: Iterable[BaseRoute]) -> None: ...
+    def __setitem__(self, index: Any, route: Any) -> None:
+        """Replace one route, or those of a slice."""
+        taken = [*map(self._take, route)] if isinstance(index, slice) else self._take(route)
+        super().__setitem__(index, taken)
 
     def __iadd__(self, routes: Iterable[BaseRoute]) -> Self:  # type: ignore[override, misc]
         self.extend(routes)

@@ -1,11 +1,10 @@
 """`Router`: which path goes to which view."""
 
 import contextlib
-import difflib
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from starlette._utils import get_route_path
@@ -86,6 +85,7 @@ class Router(StarletteRouter):
         allowed_origins: AllowedOrigins = None,
         **times: float,
     ) -> None:
+        self._routes = Routes(self._take)
         super().__init__(lifespan=lifespan)
         if no_match not in ("deny", "close"):
             raise ConfigurationError(f"no_match must be 'deny' or 'close', got {no_match!r}")
@@ -96,8 +96,19 @@ class Router(StarletteRouter):
             origins=None if allowed_origins is None else Origins(allowed_origins),
         )
         self._inclusions: list[tuple[Router, str]] = []  # where, and under which prefix
-        self.routes: list[BaseRoute] = Routes(self._take)
         self.routes.extend(routes or ())
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes in their order; a route put in comes under the router's hooks."""
+        return self._routes
+
+    @routes.setter
+    def routes(self, routes: Iterable[BaseRoute]) -> None:
+        if routes is not self._routes:  # which `routes += …` assigns again
+            taken = [*routes]
+            self._routes.clear()
+            self._routes.extend(taken)
 
     @property
     def times(self) -> Times:
@@ -272,8 +283,15 @@ class Router(StarletteRouter):
         if not paths:
             return "there are none"
         path = get_route_path(scope)[:MAX_LOGGED_PATH]
-        near = difflib.get_close_matches(path, paths, n=1, cutoff=0)
-        return f"the nearest is {(near or paths)[0]}"
+        # Anybody may ask for any path, so this must stay cheap with many routes.
+        near = max(paths, key=lambda known: _shared(path, known))
+        return f"the nearest is {near}"
+
+
+def _shared(path: str, known: str) -> int:
+    """Return how many characters two paths begin with in common."""
+    pairs = enumerate(zip(path, known, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(path), len(known)))
 
 
 def _shown(path: str) -> str:

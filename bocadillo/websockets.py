@@ -181,9 +181,9 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
             WebSocketDisconnect: the client has left.
             ConnectionStateError: not accepted yet, or closed by this side.
         """
-        if self._phase is not State.OPEN:
-            self._refuse_send(SEND)
         payload: Any = message
+        if self._phase is not State.OPEN and self._send_codec is not EVENT:
+            self._refuse_send(SEND)
         if message.__class__ is not self._verbatim:
             if self._send_codec is EVENT:
                 await self.send_event(payload)
@@ -192,13 +192,13 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
         event = {"type": SEND, "text": payload}
         if not isinstance(payload, str):
             event = {"type": SEND, "bytes": payload}
-        self._in_flight = event
+        self._begun += 1
         try:
             await self._raw_send(event)
         except Exception as exc:
             raise await self._explain(exc) from exc
         finally:
-            self._in_flight = None
+            self._done += 1
 
     async def send_text(self, data: str) -> None:
         """Send a text frame; raises as `send` does."""

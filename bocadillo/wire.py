@@ -8,6 +8,7 @@ becomes `WebSocketDisconnect`. How a connection opens and closes is in `connecti
 import asyncio
 import secrets
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from typing import NoReturn, TypeAlias, cast
 
 from starlette.requests import HTTPConnection
@@ -34,6 +35,10 @@ CaughtCloseCodes: TypeAlias = Collection[int] | Callable[..., bool]
 
 # How long a failed `send` looks for the close code that the server has for it.
 LEAVING_SEARCH_S = 0.5
+
+
+# Whose view runs, set by its watch; tasks that a view starts inherit it.
+serving: ContextVar["Wire | None"] = ContextVar("serving", default=None)
 
 
 class Wire(HTTPConnection):
@@ -69,7 +74,8 @@ class Wire(HTTPConnection):
         self._saw_connect = False
         self._is_accepted = False
         self._ending: tuple[int, str] | None = None  # close code and reason, ours or the client's
-        self._in_flight: Message | None = None  # the message that a `send` is waiting to be rid of
+        # Messages ever given to the server, and those of them that it has taken or refused.
+        self._begun = self._done = 0
         self._is_told = False  # whether the view has learnt of the leaving
         # Set by the lifecycle: who looks after a handler whose client has left, and for
         # which exceptions `async with` leaves the closing to others.
@@ -151,13 +157,13 @@ class Wire(HTTPConnection):
     async def _send_message(self, event: Message) -> None:
         if self._phase is not State.OPEN:
             self._refuse_send(SEND)
-        self._in_flight = event
+        self._begun += 1
         try:
             await self._raw_send(event)
         except Exception as exc:
             raise await self._explain(exc) from exc
         finally:
-            self._in_flight = None
+            self._done += 1
 
     # What the server's exceptions mean
 
@@ -204,7 +210,8 @@ class Wire(HTTPConnection):
 
     async def _change_state(self, event: Message, kind: str | None = None) -> None:
         """Send an event that moves the connection to another state."""
-        after = advance(self._phase, kind or event["type"])
+        before = self._phase
+        after = advance(before, kind or event["type"])
         if after is State.CLOSED:
             self._close_state((event.get("code", 1006), event.get("reason") or ""))
         else:
@@ -212,7 +219,10 @@ class Wire(HTTPConnection):
         try:
             await self._raw_send(event)
         except Exception as exc:
-            raise await self._explain(exc) from exc
+            failure = await self._explain(exc)
+            if self._phase is State.OPEN:  # nothing was said, and the client still waits
+                self._phase = before
+            raise failure from exc
         if after is State.OPEN:
             self._is_accepted = True
             self._inbox.refuse(None)
@@ -231,6 +241,7 @@ class Wire(HTTPConnection):
             self._ending = (code, event.get("reason") or "")
         is_leaving = self._phase is not State.CLOSED  # else it answers our own close
         self._phase = advance(self._phase, DISCONNECT)
+        is_told = is_told and self._is_heard_by_view()
         self._is_told = self._is_told or is_told
         if is_told and is_leaving:
             self._inbox.refuse(_refuse_after(self._ending))
@@ -247,8 +258,15 @@ class Wire(HTTPConnection):
 
     def _disconnect(self) -> WebSocketDisconnect:
         """Return the exception that tells the view of the leaving."""
-        self._is_told = True
+        self._is_told = self._is_told or self._is_heard_by_view()
         return WebSocketDisconnect(*(self._ending or (1006, "")))
+
+    def _is_heard_by_view(self) -> bool:
+        """Tell whether the running task is of this connection's own view, if that is watched.
+
+        A view that sends to other people's connections learns of their leaving, too.
+        """
+        return self._on_leaving is None or serving.get() is self
 
     def _catches(self, exc: BaseException) -> bool:
         if not isinstance(exc, StarletteDisconnect):

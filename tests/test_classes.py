@@ -557,3 +557,20 @@ def test_an_event_loop_that_ends_ends_on_disconnect_too(caplog: pytest.LogCaptur
     run(scenario)
     assert steps == ["begun"]
     assert caplog.records == []
+
+
+def test_a_server_that_cancels_again_and_again_waits_for_on_disconnect_too() -> None:
+    """anyio's cancel scopes cancel at every turn of the loop."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        task = asyncio.create_task(View(Slow)(server.scope, server.receive, server.send))
+        while not steps:
+            await asyncio.sleep(0)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0.001)
+        assert task.cancelled()
+
+    run(scenario)
+    assert steps == ["begun", "ended"]

@@ -352,3 +352,11 @@ def test_odd_exceptions_close_the_connection_too(exc: BaseException) -> None:
 
     assert is_sendable(code)
     assert isinstance(reason, str)
+
+
+def test_a_reason_cannot_write_into_the_log() -> None:
+    """It is the client's text, and str() of the exception is logged."""
+    exc = WebSocketDisconnect(4000, "bye\nERROR forged \x1b[31m")
+
+    assert str(exc).isprintable()
+    assert exc.reason == "bye\nERROR forged \x1b[31m"

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.responses import PlainTextResponse
@@ -816,3 +817,30 @@ def test_a_mounted_router_keeps_to_the_origins_around_it(own: Any, status: int |
         return server
 
     assert run(scenario).sent[0].get("status") == status
+
+
+@pytest.mark.parametrize("how", ["slice", "index", "assignment"])
+def test_a_route_cannot_be_put_in_behind_the_hooks(how: str) -> None:
+    """However the list of routes is written to."""
+
+    async def view(ws: WebSocket) -> None:
+        raise LookupError("never")
+
+    async def refuse() -> tuple[int, dict[str, str], str]:
+        return 401, {}, "no"
+
+    router = Router(process_request=refuse)
+    router.routes.append(WebSocketRoute("/other", view))
+    if how == "slice":
+        router.routes[0:0] = [WebSocketRoute("/", view)]
+    elif how == "index":
+        router.routes[0] = WebSocketRoute("/", view)
+    else:
+        router.routes = [WebSocketRoute("/", view)]
+
+    async def scenario() -> FakeServer:
+        server = FakeServer()
+        await Starlette(routes=[*router.routes])(server.scope, server.receive, server.send)
+        return server
+
+    assert run(scenario).sent[0]["status"] == 401

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from bocadillo.errors import ConcurrencyError
+from bocadillo.errors import ConcurrencyError, ConnectionStateError
 from bocadillo.inbox import MAX_AHEAD_MESSAGES, Inbox
 from tests.fakes import CONNECT, FakeServer, binary, left, run, settle, text
 
@@ -444,6 +444,51 @@ def test_the_shield_refuses_a_second_cancellation() -> None:
         server.queue.put_nowait(text("a"))
         with pytest.raises(asyncio.CancelledError):
             await reader
+
+        assert await inbox.next_event() == text("a")
+
+    run(scenario)
+
+
+def test_a_reader_that_outlives_its_view_is_told_so() -> None:
+    """A task that the view started and forgot."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        inbox = inbox_of(server)
+        await inbox.next_event()
+        reader = asyncio.create_task(inbox.next_event())
+        await settle()
+
+        inbox.close()
+        server.queue.put_nowait(text("late"))
+        with pytest.raises(ConnectionStateError, match="has ended"):
+            await reader
+        with pytest.raises(ConnectionStateError, match="has ended"):
+            inbox.pull(None)
+
+    run(scenario)
+
+
+def test_a_future_that_the_server_cancels_does_not_end_the_reading() -> None:
+    """It is the server's own affair, and its next event counts."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future(), loop.create_future()]
+        waiting = iter(futures)
+
+        async def receive() -> Message:
+            event: Message = await next(waiting)
+            return event
+
+        inbox = Inbox(receive, Leavings().append)
+        reader = asyncio.create_task(inbox.next_event())
+        await settle()
+        futures[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        futures[1].set_result(text("a"))
 
         assert await inbox.next_event() == text("a")
 

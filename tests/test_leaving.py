@@ -324,3 +324,75 @@ def test_a_time_that_is_no_number_of_seconds_is_refused(value: Any) -> None:
 def test_the_times_have_their_documented_defaults() -> None:
     """The documentation names them."""
     assert Times() == Times(1.5, 5, 30, 10)
+
+
+def test_another_views_send_does_not_count_as_telling() -> None:
+    """A chat sends to everybody; whoever vanished must still be cancelled."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        reached: list[WebSocket] = []
+
+        async def idle(ws: WebSocket) -> None:
+            reached.append(ws)
+            await asyncio.sleep(60)
+
+        async def other() -> None:
+            server.send_error = OSError("gone")
+            server.queue.put_nowait(left(1006))
+            with pytest.raises(WebSocketDisconnect):
+                await reached[0].send("hi")
+
+        handling = asyncio.create_task(handle(server, idle))
+        while not reached:
+            await asyncio.sleep(0)
+        await asyncio.create_task(other())
+
+        assert await handling is Cancellation.LEFT
+
+    run(scenario)
+
+
+def test_a_peer_that_takes_nothing_is_found_however_many_tasks_send() -> None:
+    """A new message must not start the clock again."""
+
+    async def scenario() -> None:
+        async def handler(ws: WebSocket) -> None:
+            fake: Any = ws
+            fake._raw_send = lambda event: asyncio.sleep(60)
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    group.create_task(ws.send("never taken"))
+                    await asyncio.sleep(0.02)
+
+        assert await handle(FakeServer(), handler, Times(send_timeout_s=0.1)) is Cancellation.DEAF
+
+    run(scenario)
+
+
+def test_a_message_after_a_long_silence_has_all_of_its_time() -> None:
+    """The clock starts with the message."""
+
+    async def scenario() -> None:
+        async def handler(ws: WebSocket) -> None:
+            await ws.send("taken")
+            await asyncio.sleep(0.2)
+            fake: Any = ws
+            fake._raw_send = lambda event: asyncio.sleep(0.08)
+            await ws.send("taken slowly")
+
+        assert not await handle(FakeServer(), handler, Times(send_timeout_s=0.15))
+
+    run(scenario)
+
+
+def test_a_server_without_asyncio_gets_one_clear_error() -> None:
+    """hypercorn can run trio."""
+
+    async def prepared() -> WebSocket:
+        return await FakeServer().accepted()
+
+    ws = run(prepared)
+
+    with pytest.raises(ConfigurationError, match="runs on asyncio"):
+        Watch(ws, FAST)

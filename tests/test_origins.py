@@ -85,7 +85,13 @@ def test_without_credentials_any_page_may_connect_by_default() -> None:
     assert not Origins([]).admit(asked("https://evil.example"))
 
 
-@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "a.localhost", "@"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost:8000", "localhost.", "a.localhost", "127.0.0.1", "127.0.0.2:8000"),
+        *("[::1]:8000", "0.0.0.0", "[::]", "[::ffff:7f00:1]", "@"),
+    ],
+)
 def test_a_loopback_service_is_for_its_own_pages(host: str) -> None:
     """Any site that its user visits could reach it otherwise."""
     assert not Origins().admit(asked("https://evil.example", host))

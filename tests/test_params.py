@@ -928,3 +928,13 @@ def test_what_a_handler_returns_says_nothing_of_the_value_types() -> None:
         raise NotImplementedError
 
     assert value_types_of(view, "view") is None
+
+
+def test_a_path_parameter_of_a_prefix_is_not_the_clients_to_replace() -> None:
+    """A tenant in the path must win over one in the query string."""
+
+    async def view(ws: WebSocket, tenant: str = "default") -> None: ...
+
+    ws = FakeServer(query_string=b"tenant=evil", path_params={"tenant": "acme"}).websocket()
+
+    assert CallPlan(view, ()).bind(ws)[1]["tenant"] == "acme"

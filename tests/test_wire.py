@@ -403,3 +403,35 @@ def test_a_failing_raw_event_is_explained() -> None:
             await ws.send_event({"type": "websocket.close", "code": 1000})
 
     run(scenario)
+
+
+def test_an_accept_that_was_not_sent_leaves_the_connection_unanswered() -> None:
+    """The view may still refuse, and the lifecycle answers HTTP 500 where it does not."""
+
+    async def scenario() -> None:
+        async def send(event: Any) -> None:
+            raise ValueError("no headers here")
+
+        ws = FakeServer().websocket()
+        ws._raw_send = send
+        with pytest.raises(ValueError, match="no headers here"):
+            await ws.accept(headers={"a": "b"})
+
+        assert ws.is_connecting
+        assert not ws.accepted
+
+    run(scenario)
+
+
+def test_a_raw_accept_by_send_is_an_accept() -> None:
+    """`send` of the type "event" takes every event that ASGI has."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        ws = server.websocket(value_type="event")
+
+        await ws.send({"type": "websocket.accept"})
+
+        assert ws.accepted
+
+    run(scenario)
