@@ -54,7 +54,8 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
         max_waiting: Most broadcasts that wait for one reader.
         max_waiting_bytes: Most bytes of broadcasts that wait for one reader.
         name: The name of the route; the class's name by default.
-        logger: Where log lines go; by default a logger named `module:name`.
+        logger: The class's own, named `module:name` by default; if a class sets it, what
+            the lifecycle has to say of its connections goes there, too.
     """
 
     value_type: ClassVar[Any] = None
@@ -167,6 +168,13 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
 
     async def _leave(self) -> None:
         await type(self)._audience.leave(self.ws)
+
+
+def log_of(view: type[WebSocketView[Any, Any]]) -> logging.Logger:
+    """Return where the lifecycle's lines on a class go: its logger if it sets one."""
+    of_classes = (vars(cls).get("logger") for cls in view.__mro__)
+    chosen = (known for known in of_classes if isinstance(known, logging.Logger))
+    return next(chosen, logging.getLogger("bocadillo"))
 
 
 class Audience:

@@ -17,6 +17,9 @@ from bocadillo.errors import ConfigurationError, InvalidJson, InvalidMessage
 
 Payload = str | bytes
 
+# Lists and objects in one another that orjson writes.
+MAX_DEPTH = 254
+
 # RFC 6455 §7.4.1: 1003 is "a type of data it cannot accept".
 WRONG_FRAME = 1003
 
@@ -39,9 +42,22 @@ class Codec(Protocol):
 def decode_json(payload: Payload) -> Any:
     """Return the JSON value in *payload*; malformed JSON is an `InvalidJson`."""
     try:
-        return orjson.loads(payload)
+        value = orjson.loads(payload)
     except json.JSONDecodeError as exc:
         raise InvalidJson(exc) from None
+    # orjson reads four times as deep as it writes: what came in could not go out again.
+    if len(payload) > 2 * MAX_DEPTH and _may_be_deep(payload):
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            raise InvalidMessage(f"JSON is nested more than {MAX_DEPTH} deep") from None
+    return value
+
+
+def _may_be_deep(payload: Payload) -> bool:
+    if isinstance(payload, str):
+        return payload.count("[") + payload.count("{") > MAX_DEPTH
+    return payload.count(b"[") + payload.count(b"{") > MAX_DEPTH
 
 
 def encode_json(value: Any) -> str:

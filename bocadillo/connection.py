@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 from bocadillo.close import check_code, cut_reason
 from bocadillo.errors import ConnectionStateError, WebSocketDisconnect, closing
 from bocadillo.headers import Headers, RawHeaders, raw_body, raw_headers
-from bocadillo.states import ACCEPT, CLOSE, DENIAL_BODY, DENIAL_START, State, advance
+from bocadillo.states import ACCEPT, CLOSE, DENIAL_BODY, DENIAL_START, DISCONNECT, State, advance
 from bocadillo.wire import Wire
 
 DENIAL_EXTENSION = "websocket.http.response"
@@ -119,9 +119,15 @@ class Connection(Wire):
         self._close_state((int(code), reason))
         # The client may have gone, which each server says by an exception of its own, or
         # may take nothing, so that the frame waits behind what it does not take.
-        with contextlib.suppress(Exception):
+        event = {"type": CLOSE, "code": int(code), "reason": reason}
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._raw_send({"type": CLOSE, "code": int(code), "reason": reason})
+                await self._raw_send(event)
+        except TimeoutError:
+            # No server tells a view that waits in `receive` of a client that takes nothing.
+            self._inbox.lose({"type": DISCONNECT, "code": 1006, "reason": ""})
+        except Exception:
+            pass
 
     async def ensure_closed(self, code: int = 1000, reason: str | None = None) -> None:
         """Close the connection unless it is closed or gone already; never raises for that.
@@ -154,7 +160,8 @@ class Connection(Wire):
         if exc is None:
             await self.ensure_closed(1000)
             return False
-        if isinstance(exc, StarletteDisconnect):
+        # A leaving on another's connection, to which this view has sent, is not this one's.
+        if isinstance(exc, StarletteDisconnect) and self._phase is not State.OPEN:
             return self._catches(exc)
         if self._leave_open is None or not self._leave_open(exc):
             await self.ensure_closed(*closing(exc))

@@ -25,7 +25,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
-from bocadillo.errors import ConfigurationError, InvalidMessage, closing
+from bocadillo.close import is_sendable
+from bocadillo.errors import ConfigurationError, InvalidMessage, closing, printable
 from bocadillo.leaving import SERVICE_RESTART, Cancellation, Watch
 from bocadillo.params import name_of
 from bocadillo.websockets import WebSocket
@@ -84,6 +85,13 @@ async def raised(view: Named, ws: AnyWebSocket, exc: Exception) -> None:
     await _answer(view, ws, exc)
 
 
+def _is_told_by_code(ws: AnyWebSocket, exc: Exception) -> bool:
+    """Tell whether an exception's own code may be sent; before accept none is."""
+    if not isinstance(exc, WebSocketException):
+        return False
+    return not ws.accepted or (isinstance(exc.code, int) and is_sendable(exc.code))
+
+
 def _leaving_in(exc: BaseException) -> StarletteDisconnect | None:
     """Return the leaving that a task group has put into a group, if nothing else is in it."""
     if not isinstance(exc, BaseExceptionGroup):
@@ -102,7 +110,7 @@ async def _answer(view: Named, ws: AnyWebSocket, exc: Exception) -> None:
     if isinstance(exc, InvalidMessage):
         log.info("closed with %d: %s", exc.code, exc)
     elif isinstance(exc, HTTPException):
-        log.info("ended by HTTP %d: %s", exc.status_code, exc.detail)
+        log.info("ended by HTTP %d: %s", exc.status_code, printable(str(exc.detail)))
         if not ws.accepted:
             try:
                 await refuse(ws, exc.status_code, exc.detail, exc.headers)
@@ -111,7 +119,7 @@ async def _answer(view: Named, ws: AnyWebSocket, exc: Exception) -> None:
                 report_bug(view, ws, failure)
                 await refuse(ws, 500, "Internal Server Error\n")
             return
-    elif not isinstance(exc, WebSocketException):
+    elif not _is_told_by_code(ws, exc):
         report_bug(view, ws, exc)
         if not ws.accepted:
             await refuse(ws, 500, "Internal Server Error\n")

@@ -52,9 +52,11 @@ class Inbox:
         "_ahead",
         "_ahead_task",
         "_events",
+        "_lost",
         "_on_disconnect",
         "_pending",
         "_refusal",
+        "_shield",
         "_step",
         "_waiting",
         "idle_sweeps",
@@ -67,6 +69,8 @@ class Inbox:
         self._on_disconnect: Callable[[Message], object] = on_disconnect
         self._pending: Any = None  # the server's future at which the reading stands
         self._waiting = False
+        self._shield: _Shield | None = None  # what the reader waits on
+        self._lost: Message | None = None
         self._refusal: Callable[[None], Step] | None = None
         self._ahead: deque[Step] | None = None
         self._ahead_task: asyncio.Task[None] | None = None
@@ -117,6 +121,12 @@ class Inbox:
         self.read_ahead()
         if self._ahead_task is not None:
             await asyncio.wait({self._ahead_task}, timeout=timeout_s)
+
+    def lose(self, event: Message) -> None:
+        """Hand *event*, a disconnect that the server does not tell of, to who is waiting."""
+        if self._shield is not None:
+            self._lost = event
+            self._shield.wake()
 
     def close(self) -> None:
         """Stop reading for good."""
@@ -190,7 +200,13 @@ class Inbox:
             if step is None:
                 await _turn()
             else:
-                await _Shield(step)
+                self._shield = _Shield(step)
+                try:
+                    await self._shield
+                finally:
+                    self._shield = None
+                if self._lost is not None:
+                    return self._lost
             self._pending = None
             step = self._step(None)
         event: Message = step
@@ -287,6 +303,11 @@ class _Shield:
         self._future.remove_done_callback(self._on_done)
         self.get_loop().call_soon(wakeup, self, context=self._context)
         return True
+
+    def wake(self) -> None:
+        """Let the task go on although the server's future is not done."""
+        self._future.remove_done_callback(self._on_done)
+        self.get_loop().call_soon(self._on_done, self._future, context=self._context)
 
     def result(self) -> None:
         if self._is_cancelled:

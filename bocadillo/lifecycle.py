@@ -84,15 +84,14 @@ async def run(steps: Steps, ws: AnyWebSocket) -> None:
     try:
         try:
             await course.run()
-        finally:
-            watch.stop()
+        except Exception as exc:
+            await endings.raised(steps, ws, exc)
+        else:
+            await endings.returned(steps, ws)
     except asyncio.CancelledError as exc:
         await endings.cancelled(steps, ws, watch, exc)
-    except Exception as exc:
-        await endings.raised(steps, ws, exc)
-    else:
-        await endings.returned(steps, ws)
     finally:
+        watch.stop()
         try:
             await course.disconnect()
         finally:

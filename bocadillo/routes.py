@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, SupportsIndex, overload
 
 from starlette.convertors import CONVERTOR_TYPES
-from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount
+from starlette.routing import PARAM_REGEX, BaseRoute, Host, Match, Mount
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,6 +51,13 @@ class WebSocketRoute(StarletteWebSocketRoute):
         elif router is not None or view_options != ViewOptions():
             raise ConfigurationError(f"{endpoint!r} has options already; give the function itself")
         super().__init__(path, endpoint, name=name or endpoint.name)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell whether a path is this route's; a number with too many digits is not."""
+        try:
+            return super().matches(scope)
+        except ValueError:  # a converter that takes the text for its own, and then cannot
+            return Match.NONE, {}
 
 
 class Routes(list[BaseRoute]):

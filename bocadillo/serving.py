@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import difflib
 import inspect
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
@@ -19,6 +20,8 @@ from typing import Any, Self
 
 import uvicorn
 from uvicorn.importer import ImportFromStringError, import_from_string
+
+logger = logging.getLogger("bocadillo")
 
 ASGIEvent = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[ASGIEvent]]
@@ -69,7 +72,34 @@ def serve(
     return Server(app, host, port, **uvicorn_options)
 
 
-class Server(uvicorn.Server):
+class SteadyServer(uvicorn.Server):
+    """uvicorn's server, whose shutdown no single connection can break.
+
+    uvicorn 0.54 lets the first connection that cannot be closed politely (its peer takes
+    nothing, or its request was too long) end the whole shutdown: no lifespan, no grace.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down, and abort what cannot be closed."""
+        for connection in self.server_state.connections:
+            _make_steady(connection)
+        await super().shutdown(sockets)
+
+
+def _make_steady(connection: Any) -> None:
+    close = connection.shutdown
+
+    def close_or_abort() -> None:
+        try:
+            close()
+        except Exception as exc:
+            logger.warning("aborted a connection that could not be closed: %r", exc)
+            connection.transport.abort()
+
+    connection.shutdown = close_or_abort
+
+
+class Server(SteadyServer):
     """One uvicorn server on the running event loop; used once.
 
     `await server` (or `start`) returns it once it listens, `close` tells it to stop,
@@ -217,6 +247,7 @@ class Server(uvicorn.Server):
         for server in getattr(self, "servers", ()):
             server.close()
         for connection in list(self.server_state.connections):
+            _make_steady(connection)
             connection.shutdown()
         listener.close()
 

@@ -14,7 +14,7 @@ from typing_extensions import is_typeddict
 
 from bocadillo import lifecycle
 from bocadillo.classes import ClassPlan
-from bocadillo.classviews import WebSocketView
+from bocadillo.classviews import WebSocketView, log_of
 from bocadillo.codecs import Codec, codec_for
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.leaving import Times
@@ -200,7 +200,7 @@ class _Declared:
         view = handler if _is_typed_view(handler) else None
         self._view = view
         self.name: str = view.name if view else name_of(handler)
-        self.logger = view.logger if view else logging.getLogger("bocadillo")
+        self.logger = log_of(view) if view else logging.getLogger("bocadillo")
         self.auto_accept = view.auto_accept if view else True
         self.caught_close_codes = view.caught_close_codes if view else None
         self.disconnect_timeout = view.disconnect_timeout if view else None

@@ -404,10 +404,11 @@ class NamedOnly(Untyped):
 def test_name_and_logger_are_the_classs_its_bases_or_made_of_its_name(
     cls: type[WebSocketView[Any, Any]], name: str, logger: str
 ) -> None:
-    """Log lines name the class they come from; what a base sets is inherited."""
+    """What a base sets is inherited; the lifecycle's lines follow a logger that was set."""
     view = View(cls)
 
-    assert (cls.name, view.name, view.logger.name) == (name, name, logger)
+    assert (cls.name, view.name, cls.logger.name) == (name, name, logger)
+    assert view.logger.name == ("mine" if logger == "mine" else "bocadillo")
 
 
 def test_the_classs_attributes_hold_unless_the_route_says_otherwise() -> None:

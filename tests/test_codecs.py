@@ -722,3 +722,14 @@ def test_a_codec_object_is_its_own_value_type(make: Callable[[], Codec]) -> None
     codec: Any = make()
 
     assert codec_for(codec).value_type is codec  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("as_payload", [str, str.encode])
+def test_json_that_could_not_be_written_is_not_read(as_payload: Any) -> None:
+    """Else an echo of it would be a bug of the view's, at the client's choice."""
+    deep = as_payload("[" * 254 + "]" * 254)
+    assert decode_json(as_payload(json.dumps([[1]] * 500))) == [[1]] * 500
+    assert decode_json(encode_json(decode_json(deep))) == decode_json(deep)
+
+    with pytest.raises(InvalidMessage, match="nested more than 254 deep"):
+        decode_json(as_payload("[" * 255 + "]" * 255))

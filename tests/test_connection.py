@@ -14,7 +14,7 @@ from bocadillo import (
     WebSocket,
     WebSocketDisconnect,
 )
-from tests.fakes import FakeServer, left, run, text
+from tests.fakes import FakeServer, left, run, settle, text
 
 AnyWebSocket = WebSocket[Any, Any]
 
@@ -606,10 +606,47 @@ def test_async_with_catches_starlettes_exception_and_subclasses() -> None:
 
     async def scenario() -> None:
         for error in (StarletteDisconnect(1000), Own(1001)):
-            server = FakeServer()
-            async with await server.accepted():
+            server = FakeServer(left(1000, ""))
+            async with await server.accepted() as ws:
+                _ = [message async for message in ws]
                 raise error
             assert server.sent == []
+
+    run(scenario)
+
+
+def test_async_with_does_not_take_anothers_leaving_for_its_own() -> None:
+    """A view that sends to a peer who left must not skip the rest of its block in silence."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+
+        with pytest.raises(WebSocketDisconnect):
+            async with await server.accepted():
+                raise WebSocketDisconnect(1000)
+
+        assert server.sent == [closed(1011)]
+
+    run(scenario)
+
+
+def test_a_reader_is_told_when_a_deaf_client_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server would wake it: the close frame waits behind what the client does not take."""
+    monkeypatch.setattr("bocadillo.connection.CLOSE_TIMEOUT_S", 0.01)
+
+    async def scenario() -> None:
+        ws = await FakeServer().accepted()
+        ws._raw_send = lambda event: asyncio.sleep(60)
+
+        async def read() -> list[str]:
+            return [message async for message in ws]
+
+        reader = asyncio.create_task(read())
+        await settle()
+        await ws.close(1013)
+
+        assert await reader == []
+        assert ws.close_code == 1013
 
     run(scenario)
 

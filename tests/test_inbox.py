@@ -493,3 +493,21 @@ def test_a_future_that_the_server_cancels_does_not_end_the_reading() -> None:
         assert await inbox.next_event() == text("a")
 
     run(scenario)
+
+
+def test_a_pull_takes_over_from_reading_ahead() -> None:
+    """The path of a handler that comes back to `receive`."""
+
+    async def scenario() -> None:
+        server = FakeServer()
+        inbox = inbox_of(server)
+        await inbox.next_event()
+        inbox.read_ahead()
+        await settle()
+
+        step = inbox.pull(None)
+        server.queue.put_nowait(text("a"))
+
+        assert await inbox.wait(step) == text("a")
+
+    run(scenario)

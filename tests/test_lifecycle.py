@@ -454,3 +454,38 @@ def test_a_view_with_unread_messages_and_a_bug_is_closed_all_the_same() -> None:
 
     assert ending(server) == ("close", 1011, "")
     assert CONNECT["type"] == "websocket.connect"
+
+
+def test_a_websocket_exception_whose_code_may_not_be_sent_is_a_bug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In silence, nobody would know why clients see 1011."""
+    assert ending(serve(raising(WebSocketException(1006)))) == ("close", 1011, "")
+    assert "the view failed" in caplog.text
+
+
+def test_a_detail_cannot_write_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It may repeat what the client wrote in the URL."""
+    caplog.set_level(logging.INFO)
+
+    serve(raising(HTTPException(404, "no room a\r\nERROR: forged"), **BEFORE))
+
+    assert caplog.records[0].getMessage().isprintable()
+
+
+def test_an_exception_handler_is_watched_as_the_view_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its client may leave, too."""
+    monkeypatch.setattr("bocadillo.leaving.SWEEP_INTERVAL_S", 0.01)
+
+    async def handler(ws: Any, exc: Exception) -> None:
+        await asyncio.sleep(60)
+
+    app = App(exception_handlers={OutOfStock: handler}, leave_grace_s=0.01)
+
+    @app.websocket_route("/")
+    async def view(ws: WebSocket) -> None:
+        raise OutOfStock
+
+    assert types(serve(app, left(1001, ""))) == ["accept"]

@@ -754,3 +754,13 @@ def test_a_view_that_does_not_end_cannot_hold_up_the_end_of_the_server() -> None
         assert caught.value.rcvd.code == 1012
 
     run(scenario)
+
+
+def test_a_number_of_too_many_digits_fits_no_route() -> None:
+    """Python reads 4300 at most; a client must not make a traceback of it."""
+    router = Router()
+
+    @router.route("/{id:int}")
+    async def view(ws: WebSocket, id: int) -> None: ...
+
+    assert statuses(serve(router, "/" + "1" * 5000)) == [404]

@@ -466,3 +466,44 @@ def test_unknown_host_is_an_os_error() -> None:
             await serve(Hello(), "192.0.2.1", 0)
 
     asyncio.run(scenario())
+
+
+class Stuck:
+    """A connection that uvicorn cannot close, as one whose peer takes nothing."""
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.is_aborted = False
+
+    def shutdown(self) -> None:
+        raise RuntimeError("connection is closing")
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def test_a_connection_that_cannot_be_closed_does_not_break_the_shutdown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One hostile client would keep the lifespan of the application from ending."""
+    ended = []
+    stuck = Stuck()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        ended.append(True)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def scenario() -> None:
+        async with serve(app, port=0) as server:
+            connections: set[Any] = server.server_state.connections
+            connections.add(stuck)
+            asyncio.get_running_loop().call_later(0.3, connections.discard, stuck)
+
+    asyncio.run(scenario())
+
+    assert ended
+    assert stuck.is_aborted
+    assert "connection is closing" in caplog.text

@@ -13,6 +13,7 @@ from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from bocadillo.cli.grace import RELOAD_GRACE_S, shorten_grace
+from bocadillo.serving import SteadyServer
 
 logger = logging.getLogger("bocadillo")
 
@@ -77,7 +78,7 @@ def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
     """
     with contextlib.suppress(KeyboardInterrupt):
         if config.should_reload:
-            ChangeReload(config, target=uvicorn.Server(config).run, sockets=[sock]).run()
+            ChangeReload(config, target=SteadyServer(config).run, sockets=[sock]).run()
         elif config.workers > 1:
             workers = Multiprocess(config, sockets=[sock])
             workers.run()
@@ -85,7 +86,7 @@ def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
                 sys.exit(STARTUP_FAILURE)
         else:
             config.app = app
-            uvicorn.Server(config).run(sockets=[sock])
+            SteadyServer(config).run(sockets=[sock])
 
 
 def log_config(level: str) -> dict[str, Any]:

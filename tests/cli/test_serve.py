@@ -166,7 +166,7 @@ class Calls(list[tuple[Any, ...]]):
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
-    monkeypatch.setattr(uvicorn, "Server", calls.fake("server"))
+    monkeypatch.setattr("bocadillo.cli.serve.SteadyServer", calls.fake("server"))
     monkeypatch.setattr(serving, "ChangeReload", calls.fake("reloader"))
     workers = [SimpleNamespace(exitcode=0)]
     monkeypatch.setattr(serving, "Multiprocess", calls.fake("workers", processes=workers))
@@ -213,7 +213,9 @@ def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, sock: Any) -> None
     def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(uvicorn, "Server", lambda config: SimpleNamespace(run=interrupted))
+    monkeypatch.setattr(
+        "bocadillo.cli.serve.SteadyServer", lambda config: SimpleNamespace(run=interrupted)
+    )
 
     serve(config_of("chat:app"), App(), sock)
 
