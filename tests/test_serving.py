@@ -61,7 +61,7 @@ async def fail_in_silence(_: Receive, send: Send) -> bool:
 
 
 async def hang(*_: object) -> bool:
-    return await asyncio.Event().wait()
+    return await asyncio.sleep(3600, True)  # which the event loop holds on to
 
 
 async def get(server: Server, host: str = "127.0.0.1") -> bytes:

@@ -107,3 +107,18 @@ def test_programs_are_measured_without_a_server(tmp_path: Path) -> None:
     assert report["goal"]["at_most_over_raw_us"] == 0.6
     assert "Goal: bocadillo: async for, send: at most 0.6 µs over raw ASGI." in printed
     assert all(f"| {one['program']} | " in printed for one in report["results"])
+
+
+def test_a_broadcast_is_timed_with_and_without_deaf_readers(tmp_path: Path) -> None:
+    """How long the sender is held up has a number, percentiles and all."""
+    path = tmp_path / "out.json"
+
+    numbers = ("--connections", "20", "--deaf", "2", "--messages", "5", "--json", str(path))
+    printed = run("benchmarks.broadcast", *numbers)
+
+    report = json.loads(path.read_text())
+    assert [one["deaf"] for one in report["results"]] == [0, 2]
+    for one in report["results"]:
+        assert one["calls"] == 5
+        assert 0 < one["p50_us"] <= one["p99_us"] <= one["max_us"]
+    assert "| connections | of them deaf | calls |" in printed

@@ -35,7 +35,7 @@ app = App()
 @app.websocket_route("/")
 async def view(ws):
     await ws.send({answer!r})
-    await asyncio.Event().wait()
+    await asyncio.sleep(3600)  # which the event loop holds on to
 """
 
 

@@ -47,14 +47,14 @@ async def fails_to_start(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def never_starts(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        await asyncio.Event().wait()
+        await asyncio.sleep(3600)  # which the event loop holds on to
 
 
 async def never_stops(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     if scope["type"] == "lifespan":
         await send({"type": "lifespan.startup.complete"})
-        await asyncio.Event().wait()
+        await asyncio.sleep(3600)  # which the event loop holds on to
 
 
 async def dies(scope: Scope, receive: Receive, send: Send) -> None:
@@ -280,7 +280,7 @@ def test_handler_that_does_not_end_is_named() -> None:
     async def stays(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await asyncio.Event().wait()
+        await asyncio.sleep(3600)  # which the event loop holds on to
 
     def leave_at_once() -> None:
         with LiveServer(stays, lifespan="off", stop_timeout_s=0.5) as server, client_of(server):
