@@ -6,12 +6,10 @@ from functools import partial
 from typing import Any
 
 from bocadillo.classviews import WebSocketView
+from bocadillo.endings import AnyWebSocket, awaited
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.lifecycle import Calls
 from bocadillo.params import CallPlan
-from bocadillo.websockets import WebSocket
-
-AnyWebSocket = WebSocket[Any, Any]
 
 
 class ClassPlan:
@@ -87,7 +85,7 @@ def _join_audience(instance: WebSocketView[Any, Any], calls: Calls) -> None:
     async def joined(call: Callable[[], Any]) -> None:
         instance._join()
         try:
-            await _awaited(call())
+            await awaited(call())
         finally:
             if not instance.ws.accepted:  # so there will be no `on_disconnect`
                 await instance._leave()
@@ -95,7 +93,7 @@ def _join_audience(instance: WebSocketView[Any, Any], calls: Calls) -> None:
     async def leave() -> None:
         try:
             if disconnect is not None:
-                await _awaited(disconnect())
+                await awaited(disconnect())
         finally:
             await instance._leave()
 
@@ -103,10 +101,6 @@ def _join_audience(instance: WebSocketView[Any, Any], calls: Calls) -> None:
     if connect is not None:
         calls.connect = partial(joined, connect)
     calls.disconnect = leave
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _check_class(cls: type) -> None:

@@ -168,6 +168,11 @@ def report_bug(
     ConnectionLog(view, ws).error(what, exc_info=exc)
 
 
+async def awaited(answer: Any) -> Any:
+    """Return what a function that may be sync or async has to say."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
 # Exception handlers of the application
 
 
@@ -179,9 +184,7 @@ async def _offer(ws: AnyWebSocket, exc: Exception) -> bool:
     if inspect.iscoroutinefunction(handler):
         answer = await handler(ws, exc)
     else:
-        answer = await run_in_threadpool(handler, ws, exc)
-        if inspect.isawaitable(answer):
-            answer = await answer
+        answer = await awaited(await run_in_threadpool(handler, ws, exc))
     if not isinstance(answer, Response):
         return True
     if ws.is_connecting:

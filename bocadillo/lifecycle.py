@@ -6,20 +6,16 @@ each step can end the connection is told in `endings`.
 """
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bocadillo import endings
-from bocadillo.endings import ConnectionLog
+from bocadillo.endings import AnyWebSocket, ConnectionLog, awaited
 from bocadillo.errors import InvalidParameters
 from bocadillo.leaving import Times, Watch
 from bocadillo.origins import Origins
-from bocadillo.websockets import WebSocket
-
-AnyWebSocket = WebSocket[Any, Any]
 
 # A client chooses how long its Origin is.
 MAX_LOGGED_ORIGIN = 200
@@ -121,7 +117,7 @@ class _Course:
             await ws.accept(_choose(steps.subprotocols, ws))
         self._disconnect = calls.disconnect
         if calls.connect is not None:
-            await _awaited(calls.connect())
+            await awaited(calls.connect())
         if not ws.is_closed:  # by `on_connect`
             await calls.handle()
 
@@ -137,7 +133,7 @@ class _Course:
         return calls
 
     async def _is_refused(self, name: str, hook: Hook) -> bool:
-        answer = await _awaited(hook())
+        answer = await awaited(hook())
         if not (self._ws.is_connecting or self._ws.is_open):
             return True  # by the hook itself
         if answer is None:
@@ -176,7 +172,7 @@ class _Course:
         seconds = self._steps.times.disconnect_timeout
         try:
             async with asyncio.timeout(seconds):
-                await _awaited(hook())
+                await awaited(hook())
         except TimeoutError:
             log = ConnectionLog(self._steps, self._ws)
             log.error("on_disconnect took more than %g s, and was cancelled", seconds)
@@ -185,10 +181,6 @@ class _Course:
             if task is not None and task.cancelling():  # the event loop ends
                 raise
             endings.report_bug(self._steps, self._ws, exc, "on_disconnect failed")
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _refuse_origin(steps: Steps, ws: AnyWebSocket) -> None:

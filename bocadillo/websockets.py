@@ -183,7 +183,7 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
         """
         payload: Any = message
         if self._phase is not State.OPEN and self._send_codec is not EVENT:
-            self._refuse_send(SEND)
+            self._refuse_send()
         if message.__class__ is not self._verbatim:
             if self._send_codec is EVENT:
                 await self.send_event(payload)

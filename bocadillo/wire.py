@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from typing import NoReturn, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
@@ -27,7 +27,6 @@ from bocadillo.states import (
     SEND,
     State,
     advance,
-    allowed,
 )
 
 # The builtin `all` stands for every code.
@@ -156,7 +155,7 @@ class Wire(HTTPConnection):
 
     async def _send_message(self, event: Message) -> None:
         if self._phase is not State.OPEN:
-            self._refuse_send(SEND)
+            self._refuse_send()
         self._begun += 1
         try:
             await self._raw_send(event)
@@ -167,12 +166,11 @@ class Wire(HTTPConnection):
 
     # What the server's exceptions mean
 
-    def _refuse_send(self, event: str) -> NoReturn:
+    def _refuse_send(self) -> None:
+        """Raise what tells why no message can be sent on a connection that is not open."""
         if self._phase is State.LEFT:
             raise self._disconnect()
-        raise ConnectionStateError(
-            f"cannot send {event!r} while {self._phase.value}; allowed now: {allowed(self._phase)}"
-        )
+        advance(self._phase, SEND)
 
     async def _explain(self, exc: Exception) -> Exception:
         """Return what to raise for an exception that the server's `send` raised."""
