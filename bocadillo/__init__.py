@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bocadillo.classviews import WebSocketView as WebSocketView
     from bocadillo.codecs import Json as Json
     from bocadillo.codecs import MessagePack as MessagePack
+    from bocadillo.controllers import WebSocketHandler as WebSocketHandler
+    from bocadillo.controllers import controller as controller
+    from bocadillo.controllers import websocket_mapping as websocket_mapping
     from bocadillo.errors import BocadilloError as BocadilloError
     from bocadillo.errors import ConcurrencyError as ConcurrencyError
     from bocadillo.errors import ConfigurationError as ConfigurationError
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from bocadillo.errors import InvalidMessage as InvalidMessage
     from bocadillo.errors import InvalidParameters as InvalidParameters
     from bocadillo.errors import WebSocketDisconnect as WebSocketDisconnect
+    from bocadillo.injection import Inject as Inject
     from bocadillo.paths import RoutedPath as RoutedPath
     from bocadillo.routes import WebSocketRoute as WebSocketRoute
     from bocadillo.routing import Router as Router
@@ -32,6 +36,7 @@ _ROOMS = {
     "applications": ("App",),
     "classviews": ("WebSocketView",),
     "codecs": ("Json", "MessagePack"),
+    "controllers": ("WebSocketHandler", "controller", "websocket_mapping"),
     "errors": (
         "BocadilloError",
         "ConcurrencyError",
@@ -43,6 +48,7 @@ _ROOMS = {
         "InvalidParameters",
         "WebSocketDisconnect",
     ),
+    "injection": ("Inject",),
     "paths": ("RoutedPath",),
     "routes": ("WebSocketRoute",),
     "routing": ("Router",),

@@ -1,17 +1,24 @@
 """`App`: a Starlette application with WebSocket routes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler, Lifespan, Receive, Scope, Send
 
+from bocadillo.errors import ConfigurationError
 from bocadillo.origins import AllowedOrigins
 from bocadillo.routing import HandlerT, NoMatch, Router
 from bocadillo.views import Hook
 from bocadillo.wire import CaughtCloseCodes
+
+if TYPE_CHECKING:
+    from dishka import AsyncContainer
+    from dishka.provider import BaseProvider
 
 
 class App(Starlette):
@@ -30,6 +37,8 @@ class App(Starlette):
         allowed_origins: Pages that may connect besides the application's own, such as
             "https://example.com"; "*" for all. None lets pages of other sites in only
             without cookies or credentials, and never to a loopback host.
+        providers: dishka's providers of what handlers ask for by `Inject[…]`.
+        controllers: Classes with `@controller`, or modules of them.
         leave_grace_s: Seconds for a handler to come back to its connection after the
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
@@ -38,7 +47,7 @@ class App(Starlette):
         disconnect_timeout: Seconds for `on_disconnect`.
 
     Raises:
-        ConfigurationError: a time is no number of seconds.
+        ConfigurationError: a time is no number of seconds, or the providers cannot work.
     """
 
     router: Router
@@ -55,6 +64,8 @@ class App(Starlette):
         process_request: Hook | Sequence[Hook] | None = None,
         no_match: NoMatch = "deny",
         allowed_origins: AllowedOrigins = None,
+        providers: "Sequence[BaseProvider]" = (),
+        controllers: Sequence[type | ModuleType] = (),
         **times: float,
     ) -> None:
         super().__init__(
@@ -69,8 +80,24 @@ class App(Starlette):
             process_request=process_request,
             no_match=no_match,
             allowed_origins=allowed_origins,
+            providers=providers,
             **times,
         )
+        if providers:
+            # Where dishka's package for Starlette looks, at each HTTP request.
+            self.state.dishka_container = self._enter_container
+        if isinstance(controllers, type | ModuleType):
+            raise ConfigurationError(f"controllers takes a list, got {controllers!r}; write [it]")
+        self.include_controllers(*controllers)
+
+    @property
+    def container(self) -> "AsyncContainer":
+        """dishka's container of scope APP; see `Router.container`."""
+        return self.router.container
+
+    def override(self, *providers: "BaseProvider") -> AbstractContextManager[None]:
+        """Have providers take the place of others, in a `with` block; see `Router.override`."""
+        return self.router.override(*providers)
 
     def websocket_route(
         self,
@@ -98,9 +125,17 @@ class App(Starlette):
             process_request=process_request,
         )
 
+    def include_controllers(self, *controllers: type | ModuleType) -> None:
+        """Add the routes of controllers; see `Router.include_controllers`."""
+        self.router.include_controllers(*controllers)
+
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Take over the routes of *router* below *prefix*; see `Router.include_router`."""
         self.router.include_router(router, prefix)
+
+    def _enter_container(self, *args: Any, **kwargs: Any) -> "AsyncContainer":
+        """Enter a scope below APP of the container that counts now, overridden or not."""
+        return self.container(*args, **kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""

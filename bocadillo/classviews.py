@@ -11,6 +11,7 @@ from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, 
 from bocadillo.codecs import EVENT, Codec, Json, codec_for
 from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, InvalidMessage, closing
+from bocadillo.injection import Ask, Session
 from bocadillo.websockets import RecvT, SendT, WebSocket
 from bocadillo.wire import CaughtCloseCodes
 
@@ -78,6 +79,8 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
     )
 
     ws: WebSocket[RecvT, SendT]
+
+    _session: Session  # what lives with the connection
 
     _type_arguments: ClassVar[tuple[Any, Any]] = (Any, Any)
     _audience: ClassVar["Audience"]
@@ -158,6 +161,11 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
             options=cls.serializer_options,
             context=cls.validation_context,
         )
+
+    @classmethod
+    def _message_asks(cls) -> tuple[Ask, ...]:
+        """Return what is injected per message."""
+        return ()
 
     @classmethod
     def _make_outbox(cls) -> Outbox:

@@ -27,8 +27,8 @@ from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo.close import is_sendable
 from bocadillo.errors import ConfigurationError, InvalidMessage, closing, printable
+from bocadillo.hints import name_of
 from bocadillo.leaving import SERVICE_RESTART, Cancellation, Watch
-from bocadillo.params import name_of
 from bocadillo.websockets import WebSocket
 
 AnyWebSocket = WebSocket[Any, Any]

@@ -1,14 +1,15 @@
 """The one lifecycle of every connection, from match to disconnect.
 
-bind → origin → hooks → accept → connect → handle → close → disconnect. Conversion and
-hooks come before accept: a client that may not come in never sees an open socket. How
-each step can end the connection is told in `endings`.
+bind → origin → hooks → accept → connect → handle → close → disconnect → release.
+Conversion and hooks come before accept: a client that may not come in never sees an open
+socket. How each step can end the connection is told in `endings`.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from bocadillo import endings
@@ -21,6 +22,7 @@ from bocadillo.origins import Origins
 MAX_LOGGED_ORIGIN = 200
 
 Hook = Callable[[], Any]
+Release = Callable[[BaseException | None, float], Awaitable[object]]
 
 
 @dataclass(slots=True)
@@ -36,6 +38,9 @@ class Calls:
             the view does.
         disconnect: Called once after it, if `connect` was begun and the connection was
             accepted; shielded from cancellation.
+        release: Called last, however the connection ended, with the exception of the
+            view or None, and with how many seconds each of what it closes has;
+            shielded from cancellation.
     """
 
     handle: Callable[[], Awaitable[object]]
@@ -43,6 +48,7 @@ class Calls:
     connect: Hook | None = None
     disconnect: Hook | None = None
     origins: Origins | None = None
+    release: Release | None = None
 
 
 class Steps(Protocol):
@@ -81,15 +87,17 @@ async def run(steps: Steps, ws: AnyWebSocket) -> None:
         try:
             await course.run()
         except Exception as exc:
+            course.fail(exc)
             await endings.raised(steps, ws, exc)
         else:
             await endings.returned(steps, ws)
     except asyncio.CancelledError as exc:
+        course.fail(exc)
         await endings.cancelled(steps, ws, watch, exc)
     finally:
         watch.stop()
         try:
-            await course.disconnect()
+            await course.end()
         finally:
             ws._leave_open = None  # it knows the connection, and rings are freed late
             ws._inbox.close()
@@ -102,6 +110,13 @@ class _Course:
         self._steps = steps
         self._ws = ws
         self._disconnect: Hook | None = None
+        self._release: Release | None = None
+        self._failure: BaseException | None = None
+
+    def fail(self, exc: BaseException) -> None:
+        """Remember what the view ended by, for those who are to release something."""
+        if self._release is not None:  # else it would keep a ring of frames alive
+            self._failure = exc
 
     async def run(self) -> None:
         steps, ws = self._steps, self._ws
@@ -124,6 +139,7 @@ class _Course:
     async def _shake_hands(self) -> Calls | None:
         """Return what to call, or None for a client that was refused."""
         calls = self._steps.bind(self._ws)
+        self._release = calls.release
         if not (calls.origins or self._steps.origins).admit(self._ws):
             await _refuse_origin(self._steps, self._ws)
             return None
@@ -153,11 +169,13 @@ class _Course:
             await endings.refuse(self._ws, 500, "Internal Server Error\n")
         return True
 
-    async def disconnect(self) -> None:
-        """Call `on_disconnect` to its end, whoever cancels meanwhile."""
-        if self._disconnect is None or not self._ws.accepted:
+    async def end(self) -> None:
+        """Call `on_disconnect` and release, to their ends, whoever cancels meanwhile."""
+        disconnect = self._disconnect if self._ws.accepted else None
+        release, self._release = self._release, None
+        if disconnect is None and release is None:
             return
-        ending = asyncio.create_task(self._call_disconnect(self._disconnect))
+        ending = asyncio.create_task(self._end(disconnect, release))
         cancellation = None
         while not ending.done():
             try:
@@ -168,19 +186,33 @@ class _Course:
             raise cancellation
         ending.result()
 
-    async def _call_disconnect(self, hook: Hook) -> None:
+    async def _end(self, disconnect: Hook | None, release: Release | None) -> None:
+        if disconnect is not None:
+            await self._call("on_disconnect", partial(self._bounded, disconnect))
+        if release is not None:
+            failure, self._failure = self._failure, None
+            seconds = self._steps.times.disconnect_timeout
+            await self._call("closing what was injected", partial(release, failure, seconds))
+
+    async def _bounded(self, hook: Hook) -> None:
         seconds = self._steps.times.disconnect_timeout
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as bound:
                 await awaited(hook())
         except TimeoutError:
+            if not bound.expired():  # one of the user's own
+                raise
             log = ConnectionLog(self._steps, self._ws)
             log.error("on_disconnect took more than %g s, and was cancelled", seconds)
+
+    async def _call(self, what: str, hook: Hook) -> None:
+        try:
+            await hook()
         except (Exception, asyncio.CancelledError) as exc:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # the event loop ends
                 raise
-            endings.report_bug(self._steps, self._ws, exc, "on_disconnect failed")
+            endings.report_bug(self._steps, self._ws, exc, f"{what} failed")
 
 
 async def _refuse_origin(steps: Steps, ws: AnyWebSocket) -> None:

@@ -1,36 +1,33 @@
 """What a handler's signature asks for → a call plan, made once per handler.
 
-In this order: by annotation (`WebSocket`, `RoutedPath`), a path parameter of that name,
-a special name (`ws`, `websocket`, `session`, `path`, `headers`, and `close_code` where a
-connection has ended), a query parameter if there is a default. Anything else is refused
-when the route is made. A plan is then carried out once per connection, before it is
-accepted.
+In this order: by annotation (`Inject[T]`, `WebSocket`, `RoutedPath`), a path parameter of
+that name, a special name (`ws`, `websocket`, `session`, `path`, `headers`, and
+`close_code` where a connection has ended), a query parameter if there is a default.
+Anything else is refused when the route is made. A plan is then carried out once per
+connection, before it is accepted.
 """
 
-import enum
 import inspect
-import types
-import typing
-from collections import deque
-from collections.abc import (
-    Callable,
-    Collection,
-    Iterator,
-    Mapping,
-    MutableSequence,
-    MutableSet,
-    Sequence,
-    Set,
-)
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_origin
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
-from typing_extensions import is_typeddict
 
 from bocadillo.errors import ConfigurationError, ErrorDetail, InvalidMessage, InvalidParameters
+from bocadillo.hints import (
+    LISTS,
+    bare,
+    has_fields,
+    is_connection,
+    is_list,
+    name_of,
+    parts,
+    readable,
+    resolve_hints,
+)
+from bocadillo.injection import Ask, Lifetime, Session, ask_of
 from bocadillo.paths import RoutedPath, routed_path
 from bocadillo.websockets import WebSocket
 
@@ -102,6 +99,22 @@ class Converted:
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A parameter that gets what a provider supplies."""
+
+    name: str
+    is_positional: bool
+    ask: Ask
+
+    def value(self, ws: Connection, errors: list[ErrorDetail]) -> Any:
+        """Return nothing yet: `Call.inject` asks for the value."""
+        return None
+
+
+Parameter = Supplied | Converted | Injected
+
+
 class CallPlan:
     """How to call one handler: the source of every argument.
 
@@ -112,6 +125,9 @@ class CallPlan:
         skip_first: Whether the first parameter is `self`.
         has_ended: Whether the handler is called when the connection has ended, and may
             ask for `close_code`.
+
+    Attributes:
+        asks: The parameters that are injected.
 
     Raises:
         ConfigurationError: a parameter that nothing can supply, or an annotation that
@@ -145,9 +161,16 @@ class CallPlan:
             for parameter in parameters
             if parameter.name not in bound
         )
+        self.asks = tuple(p.ask for p in self.parameters if isinstance(p, Injected))
+        # What is only known when the call is made, and where it belongs.
+        self.late = tuple(
+            (place, p)
+            for place, p in enumerate(self.parameters)
+            if isinstance(p, Supplied) and p.supply is SPECIAL["close_code"]
+        )
 
-    def bind(self, ws: Connection) -> tuple[list[Any], dict[str, Any]]:
-        """Return the positional and keyword arguments for one connection.
+    def bind(self, ws: Connection) -> "Call":
+        """Return the call for one connection, all but what is injected bound.
 
         Raises:
             InvalidParameters: what the client gave cannot be converted; all of it.
@@ -163,51 +186,52 @@ class CallPlan:
                 kwargs[parameter.name] = value
         if errors:
             raise InvalidParameters(errors)
-        return args, kwargs
-
-    def call(self, ws: Connection, *first: Any) -> Any:
-        """Call the handler for one connection, with *first* before all it asks for."""
-        args, kwargs = self.bind(ws)
-        return self.handler(*first, *args, **kwargs)
+        return Call(self, ws, args, kwargs)
 
 
-def name_of(handler: Any) -> str:
-    """Return the name by which people know a handler."""
-    while isinstance(handler, partial):
-        handler = handler.func
-    return getattr(handler, "__name__", type(handler).__name__)
+class Call:
+    """One call of a handler for one connection, to be made later.
 
-
-def resolve_hints(handler: Callable[..., Any], owner: str) -> dict[str, Any]:
-    """Return the annotations of a handler, those written as strings among them.
-
-    Raises:
-        ConfigurationError: an annotation names something that cannot be found.
+    Args:
+        plan: Which handler, and what it asks for.
+        ws: The connection.
+        args: What it gets by position.
+        kwargs: What it gets by name.
     """
-    while isinstance(handler, partial):
-        handler = handler.func
-    if not inspect.isroutine(handler):  # an object that can be called
-        handler = type(handler).__call__
-    try:
-        hints = typing.get_type_hints(handler, include_extras=True)
-    except NameError as exc:
-        raise ConfigurationError(
-            f"{owner}: an annotation cannot be resolved: {exc}; "
-            "define or import the name at the top of the module"
-        ) from exc
-    except Exception as exc:  # an annotation is an expression, and may raise anything
-        raise ConfigurationError(f"{owner}: an annotation is no type: {exc}") from exc
-    hints.pop("return", None)
-    return hints
 
+    __slots__ = ("_plan", "_ws", "args", "kwargs")
 
-def value_types_of(handler: Callable[..., Any], owner: str) -> tuple[Any, Any] | None:
-    """Return what `ws: WebSocket[Recv, Send]` says, or None where nothing says it."""
-    for hint in map(_bare, resolve_hints(handler, owner).values()):
-        if _is_connection(hint) and get_args(hint):
-            args = get_args(hint)
-            return args[0], args[-1]  # `WebSocket[T]` is `WebSocket[T, T]`
-    return None
+    def __init__(
+        self, plan: CallPlan, ws: Connection, args: list[Any], kwargs: dict[str, Any]
+    ) -> None:
+        self._plan = plan
+        self._ws = ws
+        self.args = args
+        self.kwargs = kwargs
+
+    async def inject(self, session: Session) -> None:
+        """Ask for what is injected; raises what a provider raises."""
+        for place, parameter in enumerate(self._plan.parameters):
+            if isinstance(parameter, Injected):
+                self._set(place, parameter, await session.get(parameter.ask))
+
+    async def injected(self, session: Session, *first: Any) -> Any:
+        """Ask for what is injected, and make the call."""
+        await self.inject(session)
+        answer = self(*first)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def __call__(self, *first: Any) -> Any:
+        """Make the call, with *first* before all that the handler asks for."""
+        for place, parameter in self._plan.late:
+            self._set(place, parameter, parameter.supply(self._ws))
+        return self._plan.handler(*first, *self.args, **self.kwargs)
+
+    def _set(self, place: int, parameter: Parameter, value: Any) -> None:
+        if parameter.is_positional:  # those come before all others
+            self.args[place] = value
+        else:
+            self.kwargs[parameter.name] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +240,17 @@ class _Planner:
     path_params: Collection[str]
     special: Collection[str]
 
-    def plan(self, parameter: inspect.Parameter, hint: Any) -> Supplied | Converted:
+    def plan(self, parameter: inspect.Parameter, hint: Any) -> Parameter:
         """Return where the value of one parameter comes from."""
         name = parameter.name
         is_positional = parameter.kind is parameter.POSITIONAL_ONLY
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             self._refuse_stars(parameter)
-        if _is_connection(hint):
+        # The connection itself is at hand, whoever supplies the rest.
+        ask = ask_of(hint, self.owner, name, Lifetime.SESSION)
+        if ask is not None and not is_connection(hint):
+            return Injected(name, is_positional, ask)
+        if is_connection(hint):
             self._check_connection(hint, name)
             return Supplied(name, is_positional, SPECIAL["ws"])
         if hint is RoutedPath:
@@ -237,7 +265,7 @@ class _Planner:
             self._refuse(name)
         self._check_readable(hint, name, may_repeat=True)
         convert = self._converter(hint, name)
-        return Converted(name, is_positional, "query", convert, _is_list(hint), parameter.default)
+        return Converted(name, is_positional, "query", convert, is_list(hint), parameter.default)
 
     def _converter(self, hint: Any, name: str) -> Convert | None:
         if hint in (inspect.Parameter.empty, Any, str):
@@ -250,7 +278,7 @@ class _Planner:
             raise ConfigurationError(f"{self.owner}: parameter {name!r}: {exc}") from exc
 
     def _check_connection(self, hint: Any, name: str) -> None:
-        cls = get_origin(_bare(hint)) or _bare(hint)
+        cls = get_origin(bare(hint)) or bare(hint)
         if not issubclass(WebSocket, cls):
             raise ConfigurationError(
                 f"{self.owner}: parameter {name!r} asks for {cls.__name__}, which a connection "
@@ -259,9 +287,9 @@ class _Planner:
 
     def _check_readable(self, hint: Any, name: str, *, may_repeat: bool) -> None:
         """Refuse a type that no text of a URL could ever be."""
-        for part in _parts(hint, may_repeat=may_repeat):
+        for part in parts(hint, may_repeat=may_repeat):
             cls = get_origin(part) or part
-            if cls in (*_LISTS, dict, Mapping) or _has_fields(cls):
+            if cls in (*LISTS, dict, Mapping) or has_fields(cls):
                 raise ConfigurationError(
                     f"{self.owner}: parameter {name!r} cannot be {hint!r}: a path parameter is "
                     "one text, a query parameter one text or a list of them"
@@ -278,24 +306,9 @@ class _Planner:
         path = ", ".join(sorted(self.path_params)) or "none"
         raise ConfigurationError(
             f"{self.owner}: nothing supplies parameter {name!r}; possible: an annotation "
-            f"WebSocket or RoutedPath, a path parameter (here: {path}), one of the names "
-            f"{', '.join(self.special)}, or a default, which makes it a query parameter"
+            f"Inject[…], WebSocket or RoutedPath, a path parameter (here: {path}), one of "
+            f"the names {', '.join(self.special)}, or a default, which makes it a query parameter"
         )
-
-
-def _bare(hint: Any) -> Any:
-    """Return a type without `Annotated` and without `| None`."""
-    if get_origin(hint) is Annotated:
-        return _bare(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        others = [arg for arg in get_args(hint) if arg is not types.NoneType]
-        return _bare(others[0]) if len(others) == 1 else hint
-    return hint
-
-
-def _is_connection(hint: Any) -> bool:
-    cls = get_origin(_bare(hint)) or _bare(hint)
-    return isinstance(cls, type) and issubclass(cls, HTTPConnection)
 
 
 def _may_be_special(name: str, hint: Any) -> bool:
@@ -303,80 +316,3 @@ def _may_be_special(name: str, hint: Any) -> bool:
         return True
     allowed = SPECIAL_TYPES.get(name, ())
     return hint in allowed or get_origin(hint) in allowed
-
-
-# A repeated query key gives any of these.
-_LISTS = (
-    *(list, set, frozenset, tuple, deque),
-    *(Collection, Sequence, MutableSequence, Set, MutableSet),
-)
-
-
-def _is_list(hint: Any) -> bool:
-    """Tell whether a query key may be repeated: `list[int]`, `set[str] | None`, …"""
-    hint = _resolved(hint)
-    origin = get_origin(hint)
-    if origin is Annotated or origin in (Union, types.UnionType):
-        return any(_is_list(arg) for arg in get_args(hint))
-    return (origin or hint) in _LISTS
-
-
-def _parts(hint: Any, *, may_repeat: bool) -> Iterator[Any]:
-    """Yield the types of the single texts that a parameter is made of."""
-    hint = _resolved(hint)
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        yield from _parts(args[0], may_repeat=may_repeat)
-    elif origin in (Union, types.UnionType):
-        for arg in args:
-            yield from _parts(arg, may_repeat=may_repeat)
-    elif may_repeat and (origin or hint) in _LISTS:
-        for arg in args:
-            yield from _parts(arg, may_repeat=False)
-    else:
-        yield hint
-
-
-def _resolved(hint: Any) -> Any:
-    """Return what a `NewType` stands for."""
-    while isinstance(hint, typing.NewType):
-        hint = hint.__supertype__
-    return hint
-
-
-def _has_fields(cls: Any) -> bool:
-    return isinstance(cls, type) and (
-        is_typeddict(cls) or is_dataclass(cls) or hasattr(cls, "model_fields")
-    )
-
-
-def readable(hint: Any) -> Any:
-    """Return a type as it can be read from a URL, where everything is text.
-
-    Enum members and literals that are no `str` are found by how they print.
-    """
-    hint = _resolved(hint)
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return Annotated[readable(args[0]), *hint.__metadata__]
-    if origin in (Union, types.UnionType):
-        return Union[tuple(readable(arg) for arg in args)]  # noqa: UP007
-    if Collection in (hint, origin):  # pydantic does not know it
-        return list[readable(args[0])] if args else list  # type: ignore[misc]
-    if origin in _LISTS:
-        return origin[tuple(readable(arg) for arg in args)]
-    if origin is Literal:
-        bools = {str(value).lower(): value for value in args if isinstance(value, bool)}
-        return _named(hint, bools | {str(value): value for value in args})
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return _named(hint, {str(member.value): member for member in hint})
-    return hint
-
-
-def _named(hint: Any, by_text: dict[str, Any]) -> Any:
-    from pydantic import BeforeValidator
-
-    def by_name(value: Any) -> Any:
-        return by_text.get(value, value) if isinstance(value, str) else value
-
-    return Annotated[hint, BeforeValidator(by_name)]

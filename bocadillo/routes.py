@@ -6,7 +6,7 @@ of them when it is put into the router's list, and not looked up when it is serv
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, SupportsIndex, overload
 
 from starlette.convertors import CONVERTOR_TYPES
@@ -104,11 +104,11 @@ class _Entering:
     """An application that brings a router along, wherever its mount is handed on."""
 
     def __init__(self, router: RouterOptions, app: ASGIApp) -> None:
-        self._router = router
+        self.router = router
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        enter(self._router, scope)
+        enter(self.router, scope)
         await self.app(scope, receive, send)
 
 
@@ -123,10 +123,10 @@ def within(router: RouterOptions, route: BaseRoute) -> BaseRoute:
     """Return a route that keeps to its router, whoever serves it."""
     view = _view_of(route)
     if isinstance(route, StarletteWebSocketRoute) and view is not None:
-        if router not in view._routers:
+        if router not in view.routers:
             route = copy.copy(route)
             route.endpoint = route.app = view.within(router)
-    elif isinstance(route, Mount | Host) and router.hooks:
+    elif isinstance(route, Mount | Host) and (router.hooks or router.supply is not None):
         route = copy.copy(route)
         route.app = _Entering(router, route.app)
     elif isinstance(route, StarletteWebSocketRoute) and router.hooks:
@@ -158,6 +158,21 @@ def _view_of(route: BaseRoute) -> View | None:
     if not isinstance(route, StarletteWebSocketRoute) or route.app is not route.endpoint:
         return None
     return route.app if isinstance(route.app, View) else None
+
+
+def views_of(
+    routes: Sequence[BaseRoute], outer: tuple[RouterOptions, ...] = ()
+) -> Iterator[tuple[View, tuple[RouterOptions, ...]]]:
+    """Yield all views, those below mounts too, each with the routers around its own."""
+    for route in routes:
+        view = _view_of(route)
+        if view is not None:
+            yield view, tuple(router for router in outer if router not in view.routers)
+        elif isinstance(route, Mount | Host):
+            entered, app = outer, route.app
+            while isinstance(app, _Entering):
+                entered, app = (*entered, app.router), app.app
+            yield from views_of(route.routes, tuple(dict.fromkeys(entered)))
 
 
 def websocket_paths(routes: Sequence[BaseRoute], prefix: str = "") -> list[str]:

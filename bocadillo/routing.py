@@ -3,9 +3,12 @@
 import contextlib
 import logging
 import math
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
@@ -17,7 +20,9 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
 
 from bocadillo import behind_websockets
+from bocadillo.controllers import controller_routes
 from bocadillo.errors import ConfigurationError, WebSocketDisconnect
+from bocadillo.injection import Supply
 from bocadillo.leaving import Times
 from bocadillo.origins import AllowedOrigins, Origins
 from bocadillo.routes import (
@@ -26,6 +31,7 @@ from bocadillo.routes import (
     below,
     check_path,
     enter,
+    views_of,
     websocket_paths,
     within,
 )
@@ -33,6 +39,10 @@ from bocadillo.serving import Server, serve
 from bocadillo.views import Handler, Hook, RouterOptions, plan_hooks
 from bocadillo.websockets import WebSocket
 from bocadillo.wire import CaughtCloseCodes
+
+if TYPE_CHECKING:
+    from dishka import AsyncContainer
+    from dishka.provider import BaseProvider
 
 logger = logging.getLogger("bocadillo")
 
@@ -60,6 +70,8 @@ class Router(StarletteRouter):
         allowed_origins: Pages that may connect besides the application's own, such as
             "https://example.com"; "*" for all. None lets pages of other sites in only
             without cookies or credentials, and never to a loopback host.
+        providers: dishka's providers of what handlers ask for by `Inject[…]`; None for
+            those of the router around it.
         leave_grace_s: Seconds for a handler to come back to its connection after the
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
@@ -67,8 +79,10 @@ class Router(StarletteRouter):
         handshake_timeout_s: Seconds for hooks and view to accept or refuse.
         disconnect_timeout: Seconds for `on_disconnect`.
 
-    A router that is included in another goes by that one's `allowed_origins` and times
-    where it has none of its own.
+    A router that is included in another goes by that one's `allowed_origins`, times and
+    providers where it has none of its own. What the providers made for the life of the
+    application is closed when the lifespan ends, and what no provider supplies is refused
+    when it begins, if not before.
 
     Raises:
         ConfigurationError: an option cannot work, or there are hooks and a WebSocket
@@ -83,6 +97,7 @@ class Router(StarletteRouter):
         process_request: Hook | Sequence[Hook] | None = None,
         no_match: NoMatch = "deny",
         allowed_origins: AllowedOrigins = None,
+        providers: "Sequence[BaseProvider] | None" = None,
         **times: float,
     ) -> None:
         self._routes = Routes(self._take)
@@ -94,7 +109,13 @@ class Router(StarletteRouter):
             hooks=plan_hooks(process_request),
             times=Times(**times) if times else None,
             origins=None if allowed_origins is None else Origins(allowed_origins),
+            supply=None if providers is None else Supply(providers),
         )
+        if self.options.supply is not None:
+            for hook in self.options.hooks:
+                self.options.supply.check(hook.asks)
+        self._users_lifespan = self.lifespan_context
+        self.lifespan_context = self._lifespan
         self._inclusions: list[tuple[Router, str]] = []  # where, and under which prefix
         self.routes.extend(routes or ())
 
@@ -118,6 +139,49 @@ class Router(StarletteRouter):
     @times.setter
     def times(self, times: Times) -> None:
         self.options.times = times
+
+    @property
+    def container(self) -> "AsyncContainer":
+        """dishka's container of scope APP, that of the running event loop if one runs.
+
+        Raises:
+            ConfigurationError: the router has no providers.
+        """
+        return self._supply("has no container").container
+
+    def override(self, *providers: "BaseProvider") -> AbstractContextManager[None]:
+        """Have providers take the place of others, in a `with` block; for tests.
+
+        Connections opened meanwhile see them, those of included routers without
+        providers of their own among them.
+
+        Raises:
+            ConfigurationError: the router has no providers, or the new ones cannot work.
+        """
+        return self._supply("has nothing to override").override(*providers)
+
+    def _supply(self, what_lacks: str) -> Supply:
+        if self.options.supply is None:
+            raise ConfigurationError(
+                f"a router without providers {what_lacks}; write Router(providers=[…]), or "
+                "go to the application that includes it"
+            )
+        return self.options.supply
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Any) -> AsyncIterator[Any]:
+        """Check what the views ask for, run the user's lifespan, close what was supplied."""
+        routers = {self.options: None}
+        for view, outer in views_of(self.routes, (self.options,)):
+            view.check(outer)
+            routers |= dict.fromkeys((*outer, *view.routers))
+        try:
+            async with self._users_lifespan(app) as state:
+                yield state
+        finally:
+            async with contextlib.AsyncExitStack() as closing:
+                for router in routers:
+                    closing.push_async_callback((router.supply or router.bare).close)
 
     def websocket_route(
         self,
@@ -196,6 +260,15 @@ class Router(StarletteRouter):
         for route in routes:
             self.routes.append(route)
 
+    def include_controllers(self, *controllers: type | ModuleType) -> None:
+        """Add the routes of controllers: classes with `@controller`, or modules of them.
+
+        Raises:
+            ConfigurationError: there is no controller in what is given, or one cannot work.
+            ExpectedAsync: a mapped method is no `async def`.
+        """
+        self.routes.extend(controller_routes(controllers, self.options))
+
     def _includes(self, router: "Router") -> bool:
         """Tell whether this router's routes reach what *router* is included in."""
         return any(outer is self or self._includes(outer) for outer, _ in router._inclusions)
@@ -215,7 +288,7 @@ class Router(StarletteRouter):
                 warnings.warn(
                     f"{route.path} is registered twice: {other.name} is served, and "
                     f"{route.name} never",
-                    stacklevel=6,
+                    stacklevel=_stack_level(),
                 )
                 return
 
@@ -286,6 +359,16 @@ class Router(StarletteRouter):
         # Anybody may ask for any path, so this must stay cheap with many routes.
         near = max(paths, key=lambda known: _shared(path, known))
         return f"the nearest is {near}"
+
+
+def _stack_level() -> int:
+    """Return how far up the stack the caller of bocadillo is, for a warning of the caller's."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("bocadillo."):
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 def _shared(path: str, known: str) -> int:

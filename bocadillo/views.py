@@ -1,10 +1,10 @@
-"""A function or a class → a view: an ASGI application that owns one route's lifecycle."""
+"""A function, class or controller's method → a view: an ASGI application of one route."""
 
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Self, TypeAlias, TypeGuard, Union, get_args, get_origin
@@ -17,19 +17,25 @@ from bocadillo.classes import ClassPlan
 from bocadillo.classviews import WebSocketView, log_of
 from bocadillo.codecs import Codec, codec_for
 from bocadillo.errors import ConfigurationError, ExpectedAsync
+from bocadillo.hints import name_of, value_types_of
+from bocadillo.injection import Ask, Session, Sessions, Supply
 from bocadillo.leaving import Times
 from bocadillo.lifecycle import Calls
 from bocadillo.origins import Origins
-from bocadillo.params import CallPlan, name_of, value_types_of
+from bocadillo.params import CallPlan
+from bocadillo.shared import SharedMethod, SharedPlan
 from bocadillo.websockets import WebSocket
 from bocadillo.wire import CaughtCloseCodes, check_caught_close_codes
 
 ViewFunction: TypeAlias = Callable[..., Awaitable[Any]]
-Handler: TypeAlias = ViewFunction | type
+Handler: TypeAlias = ViewFunction | type | SharedMethod
 Hook: TypeAlias = Callable[..., Any]
 
 # Under this key of a scope, what the routers on the way to the view bring along.
 ROUTERS_KEY = "bocadillo.routers"
+
+# Supplies views that are in no router: nothing but the connection itself.
+NOTHING = Supply()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,16 @@ class ViewOptions:
 
 @dataclass(eq=False)
 class RouterOptions:
-    """What a router brings to its views; None means "as the router around it says"."""
+    """What a router brings to its views; None means "as the router around it says".
+
+    `bare` stands for the supply where no router has providers.
+    """
 
     hooks: Sequence["HookPlan"] = ()
     times: Times | None = None
     origins: Origins | None = None
+    supply: Supply | None = None
+    bare: Supply = field(default_factory=Supply)
 
 
 class HookPlan:
@@ -66,10 +77,19 @@ class HookPlan:
             raise ConfigurationError(f"process_request takes functions, got {hook!r}")
         self.name = f"process_request hook {name_of(hook)}()"
         self._plan = CallPlan(hook, path_params, owner=self.name)
+        self.asks = self._plan.asks
 
-    def bind(self, ws: WebSocket[Any, Any]) -> tuple[str, Callable[[], Any]]:
+    def bind(self, ws: WebSocket[Any, Any], session: Session) -> tuple[str, Callable[[], Any]]:
         """Return the hook's name and its call for one connection."""
-        return self.name, partial(self._plan.call, ws)
+        if self.asks:
+            return self.name, partial(self._call_injected, ws, session)
+        return self.name, partial(self._call, ws)
+
+    def _call(self, ws: WebSocket[Any, Any]) -> Any:
+        return self._plan.bind(ws)()
+
+    async def _call_injected(self, ws: WebSocket[Any, Any], session: Session) -> Any:
+        return await self._plan.bind(ws).injected(session)
 
 
 def plan_hooks(
@@ -126,7 +146,8 @@ class View:
         self._hooks = plan_hooks(options.process_request, path_params)
         self.receive_codec, self.send_codec = declared.codecs(f"view {self.name}()", options)
         self._disconnect_timeout = declared.disconnect_timeout
-        self._routers: tuple[RouterOptions, ...] = (router,) if router is not None else ()
+        self.routers: tuple[RouterOptions, ...] = (router,) if router is not None else ()
+        self._checked: tuple[tuple[RouterOptions, ...], tuple[Ask, ...]] | None = None
         self._settle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +169,7 @@ class View:
     def within(self, router: RouterOptions) -> Self:
         """Return the same view inside one router more, the outermost."""
         view = copy.copy(self)
-        view._routers = (router, *self._routers)
+        view.routers = (router, *self.routers)
         view._settle()
         return view
 
@@ -157,26 +178,69 @@ class View:
 
         Raises:
             InvalidParameters: what the client gave cannot be converted.
+            ConfigurationError: what it asks for is supplied by nobody.
         """
-        calls = self._plan.bind(ws)
         passed: tuple[RouterOptions, ...] = ws.scope.get(ROUTERS_KEY, ())
-        outer = [router for router in passed if router not in self._routers]
-        plans = [hook for router in (*outer, *self._routers) for hook in router.hooks]
-        bound = [hook.bind(ws) for hook in (*plans, *self._hooks)]
+        outer = tuple(router for router in passed if router not in self.routers)
+        if self._checked != (outer, self._plan.asks):  # a class of events may get more
+            self.check(outer)
+        sessions = Sessions(ws)
+        calls = self._plan.bind(ws, sessions.of(_supply((*outer, *self.routers))))
+        hooks = [*self._hooks_within(outer)]
+        bound = [hook.bind(ws, sessions.of(supply)) for hook, supply in hooks]
         calls.hooks = (*bound, *calls.hooks)
-        if not any(router.origins for router in self._routers):  # a mount keeps to what is around
+        if self._plan.asks or any(hook.asks for hook, _ in hooks):
+            calls.release = sessions.close
+        if not any(router.origins for router in self.routers):  # a mount keeps to what is around
             calls.origins = next((r.origins for r in reversed(outer) if r.origins), None)
         return calls
 
+    def check(self, outer: Sequence[RouterOptions] = ()) -> None:
+        """Refuse what nobody supplies, *outer* being routers around the view's own.
+
+        Raises:
+            ConfigurationError: with handler, parameter and type.
+        """
+        for supply, asks in self._asks_within(outer):
+            supply.check(asks)
+        self._checked = (tuple(outer), self._plan.asks)
+
+    def _asks_within(
+        self, outer: Sequence[RouterOptions]
+    ) -> Iterator[tuple[Supply, tuple[Ask, ...]]]:
+        yield _supply((*outer, *self.routers)), self._plan.asks
+        for hook, supply in self._hooks_within(outer):
+            yield supply, hook.asks
+
+    def _hooks_within(self, outer: Sequence[RouterOptions]) -> Iterator[tuple[HookPlan, Supply]]:
+        """Yield all hooks, the outermost first, each with what supplies it."""
+        routers = (*outer, *self.routers)
+        for count, router in enumerate(routers, start=1):
+            for hook in router.hooks:
+                yield hook, _supply(routers[:count])
+        for hook in self._hooks:
+            yield hook, _supply(routers)
+
     def _settle(self) -> None:
         """Work out what the routers around the view say, the innermost first."""
-        inside_out = self._routers[::-1]
+        inside_out = self.routers[::-1]
         times = next((router.times for router in inside_out if router.times), Times())
         if self._disconnect_timeout is not None:
             times = replace(times, disconnect_timeout=self._disconnect_timeout)
         self.times = times
         origins = (router.origins for router in inside_out if router.origins)
         self.origins = next(origins, None) or Origins()
+        self._checked = None
+        supplies = {router.supply for router in self.routers}
+        for supply, asks in self._asks_within(()):
+            if supply in supplies:  # else a router around it may yet have what is asked for
+                supply.check(asks)
+
+
+def _supply(routers: Sequence[RouterOptions]) -> Supply:
+    """Return what supplies a view inside routers: the innermost that has providers."""
+    fallback = routers[0].bare if routers else NOTHING
+    return next((r.supply for r in reversed(routers) if r.supply is not None), fallback)
 
 
 class FunctionPlan:
@@ -185,17 +249,24 @@ class FunctionPlan:
     def __init__(self, handler: ViewFunction, path_params: Collection[str]) -> None:
         self._plan = CallPlan(handler, path_params)
         self.body = handler
+        self.asks = self._plan.asks
 
-    def bind(self, ws: WebSocket[Any, Any]) -> Calls:
+    def bind(self, ws: WebSocket[Any, Any], session: Session) -> Calls:
         """Return what to call for one connection."""
-        args, kwargs = self._plan.bind(ws)
-        return Calls(partial(self.body, *args, **kwargs))
+        call = self._plan.bind(ws)
+        calls = Calls(call)
+        if self.asks:
+            calls.hooks = [("injection", partial(call.inject, session))]
+        return calls
+
+
+Plan: TypeAlias = FunctionPlan | ClassPlan | SharedPlan
 
 
 class _Declared:
     """What a handler says of itself, where its route does not."""
 
-    def __init__(self, handler: Handler, plan: FunctionPlan | ClassPlan) -> None:
+    def __init__(self, handler: Handler, plan: Plan) -> None:
         self._body = plan.body
         view = handler if _is_typed_view(handler) else None
         self._view = view
@@ -232,7 +303,9 @@ def _is_typed_view(handler: Any) -> TypeGuard[type[WebSocketView[Any, Any]]]:
     return inspect.isclass(handler) and issubclass(handler, WebSocketView)
 
 
-def _plan_of(handler: Any, path_params: Collection[str]) -> FunctionPlan | ClassPlan:
+def _plan_of(handler: Any, path_params: Collection[str]) -> Plan:
+    if isinstance(handler, SharedMethod):
+        return handler.plan(path_params)
     if inspect.isclass(handler):
         return ClassPlan(handler, path_params)
     if not inspect.iscoroutinefunction(handler):

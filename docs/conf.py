@@ -27,8 +27,9 @@ napoleon_numpy_docstring = False
 # Every reference must lead somewhere, but for those to what has its documentation elsewhere.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:class", r"(collections|json|logging|starlette|websockets)\..*"),
-    ("py:class", r"bocadillo\.\w+\.(HandlerT|RecvT|SendT)"),
+    ("py:class", r"(collections|contextlib|json|logging|starlette|types|websockets)\..*"),
+    ("py:class", r"AsyncContainer|BaseProvider"),  # dishka's
+    ("py:class", r"(bocadillo\.\w+\.)?(ClassT|HandlerT|MethodT|P|R|RecvT|SendT)"),
     ("py:class", r"bocadillo\.(codecs\.Codec|serving\.Server)"),
 ]
 

@@ -443,7 +443,7 @@ class IsStaticOnMessage:
     [
         (HasNoHandle, "view HasNoHandle has no `handle`; write"),
         (IsAbstract, "view IsAbstract is abstract; it lacks: handle"),
-        (TakesArguments, "made without arguments.* asks for 'database'"),
+        (TakesArguments, "__init__.*asks for 'database'.*Inject"),
         (IsStatic, r"view IsStatic.handle\(\) must be a plain method"),
         (IsStaticOnMessage, r"view IsStaticOnMessage.on_message\(\) must be a plain method"),
         (HasClassMethod, r"view HasClassMethod.on_connect\(\) must be a plain method"),

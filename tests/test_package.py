@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import dishka
 import pytest
 
 import bocadillo
@@ -47,7 +48,7 @@ def test_the_versions_agree() -> None:
     assert bocadillo.__version__ == version("bocadillo")
 
 
-@pytest.mark.parametrize("name", bocadillo.__all__)
+@pytest.mark.parametrize("name", [name for name in bocadillo.__all__ if name != "Inject"])
 def test_every_public_name_is_there(name: str) -> None:
     """Lazy names resolve, are listed, and come from the room that defines them."""
     value = getattr(bocadillo, name)
@@ -55,6 +56,19 @@ def test_every_public_name_is_there(name: str) -> None:
     assert value.__name__ == name
     assert value.__module__.startswith("bocadillo.")
     assert name in dir(bocadillo)
+
+
+def test_inject_is_dishkas_own_mark() -> None:
+    """So a function may be injected by bocadillo and by dishka's other integrations."""
+    assert bocadillo.Inject is dishka.FromDishka
+    assert "Inject" in dir(bocadillo)
+
+
+def test_dishka_is_not_imported_before_it_is_needed() -> None:
+    """It takes as long to import as all the rest, and many applications have no providers."""
+    program = "import sys, bocadillo; bocadillo.App(); print('dishka' in sys.modules)"
+
+    assert run_python(program) == "False"
 
 
 def test_every_public_name_can_be_imported_alone() -> None:

@@ -35,7 +35,8 @@ from starlette.websockets import WebSocket as StarletteWebSocket
 from typing_extensions import TypedDict
 
 from bocadillo.errors import ConfigurationError, InvalidParameters
-from bocadillo.params import CallPlan, name_of, resolve_hints, value_types_of
+from bocadillo.hints import name_of, resolve_hints, value_types_of
+from bocadillo.params import CallPlan
 from bocadillo.paths import RoutedPath, routed_path
 from bocadillo.websockets import WebSocket
 from tests.fakes import FakeServer, run
@@ -95,9 +96,9 @@ def bound(
     handler: Handler, query: str | bytes = "", path: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the keyword arguments that a handler is called with."""
-    args, kwargs = CallPlan(handler, [*(path or {})]).bind(connection(query, path))
-    assert args == []
-    return kwargs
+    call = CallPlan(handler, [*(path or {})]).bind(connection(query, path))
+    assert call.args == []
+    return call.kwargs
 
 
 def errors(
@@ -481,15 +482,15 @@ def test_any_query_gives_values_or_invalid_parameters(query: bytes) -> None:
     ws = connection(query)
 
     try:
-        args, kwargs = WIDE.bind(ws)
+        call = WIDE.bind(ws)
     except InvalidParameters as exc:
         found = exc.errors
         assert json.loads(json.dumps(found)) == found
         assert {error["loc"][0] for error in found} == {"query"}
     else:
-        assert args == []
-        assert kwargs.keys() == {parameter.name for parameter in WIDE.parameters}
-        assert kwargs["ws"] is ws
+        assert call.args == []
+        assert call.kwargs.keys() == {parameter.name for parameter in WIDE.parameters}
+        assert call.kwargs["ws"] is ws
 
 
 # What a signature may ask for
@@ -503,9 +504,9 @@ def test_the_connection_comes_by_annotation_whatever_its_name() -> None:
     ) -> None: ...
 
     ws = connection("websocket=5")
-    _, kwargs = CallPlan(view, ()).bind(ws)
+    call = CallPlan(view, ()).bind(ws)
 
-    assert kwargs == {"a": ws, "b": ws, "c": ws, "websocket": 5}
+    assert call.kwargs == {"a": ws, "b": ws, "c": ws, "websocket": 5}
 
 
 def test_special_names_need_no_annotation() -> None:
@@ -514,12 +515,12 @@ def test_special_names_need_no_annotation() -> None:
     async def view(ws, websocket, session: Any, headers, path): ...  # type: ignore[no-untyped-def]
 
     ws = connection()
-    _, kwargs = CallPlan(view, ()).bind(ws)
+    call = CallPlan(view, ()).bind(ws)
 
-    assert [kwargs[name] for name in ("ws", "websocket", "session")] == [ws, ws, ws]
-    assert isinstance(kwargs["headers"], Headers)
-    assert kwargs["headers"]["host"] == "testserver"
-    assert kwargs["path"] is routed_path(ws)
+    assert [call.kwargs[name] for name in ("ws", "websocket", "session")] == [ws, ws, ws]
+    assert isinstance(call.kwargs["headers"], Headers)
+    assert call.kwargs["headers"]["host"] == "testserver"
+    assert call.kwargs["path"] is routed_path(ws)
 
 
 @pytest.mark.parametrize("hint", [RoutedPath, str, Any], ids=str)
@@ -565,9 +566,9 @@ def test_the_close_code_is_there_when_a_connection_has_ended(hint: Any) -> None:
         ws = await FakeServer().accepted()
         await ws.close(4001)
 
-        _, kwargs = CallPlan(namespace["left"], (), has_ended=True).bind(ws)
+        call = CallPlan(namespace["left"], (), has_ended=True).bind(ws)
 
-        assert kwargs == {"ws": ws, "close_code": 4001}
+        assert call.kwargs == {"ws": ws, "close_code": 4001}
 
     run(scenario)
 
@@ -607,7 +608,7 @@ def test_a_plan_calls_its_handler() -> None:
 
     plan = CallPlan(Views.view, ["id"], skip_first=True)
 
-    assert plan.call(ws, views) == (views, ws, 7, 4)
+    assert plan.bind(ws)(views) == (views, ws, 7, 4)
 
 
 @pytest.mark.parametrize("hint", [Headers, Mapping, Mapping[str, str], Any], ids=str)
@@ -671,9 +672,9 @@ def test_what_nothing_supplies_is_refused_with_what_could() -> None:
     async def chat(ws: Any, rom: str) -> None: ...
 
     assert refusal(chat, ["room", "id"]) == (
-        "view chat(): nothing supplies parameter 'rom'; possible: an annotation WebSocket or "
-        "RoutedPath, a path parameter (here: id, room), one of the names ws, websocket, session, "
-        "path, headers, or a default, which makes it a query parameter"
+        "view chat(): nothing supplies parameter 'rom'; possible: an annotation Inject[…], "
+        "WebSocket or RoutedPath, a path parameter (here: id, room), one of the names ws, "
+        "websocket, session, path, headers, or a default, which makes it a query parameter"
     )
     assert "(here: none)" in refusal(chat)
 
@@ -693,7 +694,10 @@ def test_positional_only_parameters_are_passed_by_position() -> None:
 
     ws = connection("limit=2&flag=1", {"id": "7"})
 
-    assert CallPlan(view, ["id"]).bind(ws) == ([ws, 7], {"limit": 2, "flag": True})
+    call = CallPlan(view, ["id"]).bind(ws)
+
+    assert call.args == [ws, 7]
+    assert call.kwargs == {"limit": 2, "flag": True}
 
 
 @pytest.mark.parametrize("stars", ["*args", "**kwargs"])
@@ -730,8 +734,9 @@ def test_the_first_parameter_of_a_method_can_be_skipped() -> None:
 
     ws = connection("limit=4")
 
-    assert CallPlan(Views.view, (), skip_first=True).bind(ws) == ([], {"ws": ws, "limit": 4})
-    assert CallPlan(Views().view, ()).bind(ws) == ([], {"ws": ws, "limit": 4})
+    plans = CallPlan(Views.view, (), skip_first=True), CallPlan(Views().view, ())
+
+    assert [plan.bind(ws).kwargs for plan in plans] == [{"ws": ws, "limit": 4}] * 2
 
 
 # functools.partial
@@ -772,7 +777,7 @@ def test_what_partial_binds_reaches_the_handler() -> None:
 
     plan = CallPlan(handler, ["room"])
 
-    assert plan.call(connection("limit=9&flag=0", {"room": "a"})) == (pool, "a", 7, True)
+    assert plan.bind(connection("limit=9&flag=0", {"room": "a"}))() == (pool, "a", 7, True)
 
 
 # Annotations that are strings
@@ -937,4 +942,4 @@ def test_a_path_parameter_of_a_prefix_is_not_the_clients_to_replace() -> None:
 
     ws = FakeServer(query_string=b"tenant=evil", path_params={"tenant": "acme"}).websocket()
 
-    assert CallPlan(view, ()).bind(ws)[1]["tenant"] == "acme"
+    assert CallPlan(view, ()).bind(ws).kwargs["tenant"] == "acme"

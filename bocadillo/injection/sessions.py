@@ -1,0 +1,116 @@
+"""What lives with one connection, and with one message."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from bocadillo.injection.asks import Ask
+from bocadillo.injection.containers import close, get, raise_together
+from bocadillo.injection.supplies import Supply
+from bocadillo.websockets import WebSocket
+
+if TYPE_CHECKING:
+    from dishka import AsyncContainer
+
+logger = logging.getLogger("bocadillo")
+
+
+class Session:
+    """What lives with one connection, by one supply; made when it is first asked for.
+
+    Attributes:
+        live: What lives with the application.
+    """
+
+    __slots__ = ("_container", "_ws", "live")
+
+    def __init__(self, supply: Supply, ws: WebSocket[Any, Any]) -> None:
+        # Whatever overrides come or end while the connection is open.
+        self.live = supply.here()
+        self._ws = ws
+        self._container: AsyncContainer | None = None
+
+    @property
+    def container(self) -> "AsyncContainer":
+        """The container of scope SESSION."""
+        if self._container is None:
+            from dishka import Scope
+
+            app = self.live.container
+            # Tasks of one connection may ask at the same time.
+            self._container = app({WebSocket: self._ws}, asyncio.Lock, Scope.SESSION)
+        return self._container
+
+    async def get(self, ask: Ask) -> Any:
+        """Return what was asked for."""
+        return await get(self.container, ask)
+
+    def message(self) -> "Message":
+        """Return what lives with one message, to be entered by `async with`."""
+        return Message(self.container)
+
+    async def close(self, failure: BaseException | None, timeout_s: float) -> None:
+        """Close what lives with the connection; *failure* is what the view ended by."""
+        if self._container is not None:
+            await close(self._container, failure, timeout_s)
+
+
+class Sessions:
+    """The sessions of one connection: one for each supply that is asked."""
+
+    __slots__ = ("_by_supply", "_ws")
+
+    def __init__(self, ws: WebSocket[Any, Any]) -> None:
+        self._ws = ws
+        self._by_supply: dict[Supply, Session] = {}
+
+    def of(self, supply: Supply) -> Session:
+        """Return the session of one supply."""
+        session = self._by_supply.get(supply)
+        if session is None:
+            session = self._by_supply[supply] = Session(supply, self._ws)
+        return session
+
+    async def close(self, failure: BaseException | None, timeout_s: float) -> None:
+        """Close all of them, each object within *timeout_s*.
+
+        Raises:
+            Exception: what a provider raised while it was closed; the others were closed.
+        """
+        failures = []
+        for session in reversed(self._by_supply.values()):
+            try:
+                await session.close(failure, timeout_s)
+            except Exception as exc:
+                failures.append(exc)
+        raise_together(failures)
+
+
+class Message:
+    """What lives with one message: a container of scope REQUEST.
+
+    When it is left, its objects are closed, and know the exception if there was one.
+    """
+
+    __slots__ = ("_container",)
+
+    def __init__(self, session: "AsyncContainer") -> None:
+        from dishka import Scope
+
+        self._container = session(scope=Scope.REQUEST)
+
+    async def get(self, ask: Ask) -> Any:
+        """Return what was asked for."""
+        return await get(self._container, ask)
+
+    async def __aenter__(self) -> "Message":
+        return self
+
+    async def __aexit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
+        try:
+            await close(self._container, failure)
+        except Exception:
+            if failure is None:
+                raise
+            # The first error is the one that counts.
+            logger.exception("closing the objects of a message failed, too")
