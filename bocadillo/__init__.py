@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from bocadillo.errors import ConcurrencyError as ConcurrencyError
     from bocadillo.errors import ConfigurationError as ConfigurationError
     from bocadillo.errors import ConnectionStateError as ConnectionStateError
+    from bocadillo.errors import EventError as EventError
     from bocadillo.errors import ExpectedAsync as ExpectedAsync
     from bocadillo.errors import InvalidJson as InvalidJson
     from bocadillo.errors import InvalidMessage as InvalidMessage
     from bocadillo.errors import InvalidParameters as InvalidParameters
+    from bocadillo.errors import InvalidResponse as InvalidResponse
     from bocadillo.errors import WebSocketDisconnect as WebSocketDisconnect
+    from bocadillo.events import EventView as EventView
+    from bocadillo.handlers import Handler as Handler
+    from bocadillo.handlers import on_event as on_event
     from bocadillo.injection import Inject as Inject
     from bocadillo.paths import RoutedPath as RoutedPath
     from bocadillo.routes import WebSocketRoute as WebSocketRoute
@@ -42,12 +47,16 @@ _ROOMS = {
         "ConcurrencyError",
         "ConfigurationError",
         "ConnectionStateError",
+        "EventError",
         "ExpectedAsync",
         "InvalidJson",
         "InvalidMessage",
         "InvalidParameters",
+        "InvalidResponse",
         "WebSocketDisconnect",
     ),
+    "events": ("EventView",),
+    "handlers": ("Handler", "on_event"),
     "injection": ("Inject",),
     "paths": ("RoutedPath",),
     "routes": ("WebSocketRoute",),

@@ -303,7 +303,9 @@ def _judging(codec: Codec) -> Codec:
     if inspect.iscoroutinefunction(codec.decode) or inspect.iscoroutinefunction(codec.encode):
         raise ConfigurationError(f"{codec!r} is no codec: decode and encode must not be async")
     known = (Text, Bytes, Json, MessagePack, Event, Judged)
-    return codec if isinstance(codec, known) else Judged(codec)
+    # What says of itself that it raises nothing but InvalidMessage needs no judge.
+    is_known = isinstance(codec, known) or getattr(codec, "raises_invalid_message", False)
+    return codec if is_known else Judged(codec)
 
 
 def _wrong_frame(wanted: str, payload: Payload) -> InvalidMessage:

@@ -76,6 +76,43 @@ class InvalidJson(InvalidMessage, json.JSONDecodeError):
         return InvalidJson, (json.JSONDecodeError(self.msg, self.doc, self.pos),)
 
 
+class EventError(BocadilloError, ValueError):
+    """What a handler of events raises to answer with an error; the connection stays open.
+
+    Args:
+        msg: What is wrong, for people.
+        loc: Where it is wrong: the path in the message, such as `["to"]`.
+        code: A short name for programs, sent as the error's `type`.
+        ctx: More about it, anything that can be written as JSON.
+    """
+
+    def __init__(
+        self,
+        msg: str,
+        *,
+        loc: Sequence[str | int] = (),
+        code: str = "event_error",
+        ctx: Any = None,
+    ) -> None:
+        super().__init__(msg)
+        path: list[str | int] = [loc] if isinstance(loc, str) else [*loc]
+        self.errors: list[ErrorDetail] = [{"loc": path, "msg": msg, "type": code}]
+        if ctx is not None:
+            self.errors[0]["ctx"] = ctx
+
+
+class InvalidResponse(BocadilloError, TypeError):
+    """A handler of events returned what cannot be sent.
+
+    Args:
+        errors: All errors found; each `loc` begins with "response".
+    """
+
+    def __init__(self, errors: Sequence[ErrorDetail]) -> None:
+        self.errors = [error | {"loc": ["response", *error["loc"]]} for error in errors]
+        super().__init__(summary(self.errors))
+
+
 class InvalidParameters(BocadilloError, ValueError):
     """The path or query parameters of a request cannot be converted: HTTP 400.
 

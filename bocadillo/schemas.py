@@ -6,13 +6,14 @@ route is made; `load` and `dump` are what its codec calls per message.
 
 import contextlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from bocadillo.errors import ConfigurationError, ErrorDetail, InvalidMessage, summary
 
@@ -45,7 +46,7 @@ def schema_for(type_: Any, **options: Any) -> Schema:
         ConfigurationError: neither library can make a schema of the type.
     """
     try:
-        if _has_struct(type_):
+        if has_struct(type_):
             return _MsgspecSchema(type_, options.get("on_send", "check"))
         return _PydanticSchema(type_, **options)
     except ConfigurationError:
@@ -133,32 +134,40 @@ def dumper_for(type_: Any) -> Callable[[Any], Any]:
     return dumper
 
 
-def error_details(exc: ValidationError) -> list[ErrorDetail]:
-    """Return all errors of a pydantic exception, as `{"loc", "msg", "type"}`."""
-    return [
-        {"loc": [*error["loc"]], "msg": error["msg"], "type": error["type"]}
-        for error in exc.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def error_details(exc: ValidationError, *, has_context: bool = False) -> list[ErrorDetail]:
+    """Return all errors of a pydantic exception, as `{"loc", "msg", "type"}`.
 
-
-def _invalid(exc: ValidationError) -> InvalidMessage:
+    Args:
+        exc: The exception; of more than `MAX_ERRORS` errors only the number is told.
+        has_context: Whether to add "ctx", plain JSON values, where an error has one.
+    """
     count = exc.error_count()
     if count > MAX_ERRORS:  # a list of them would take seconds and gigabytes
         text = f"{count} errors, more than can be told"
-        errors = [{"loc": [], "msg": text, "type": "too_many_errors"}]
-    else:
-        errors = error_details(exc)
+        return [{"loc": [], "msg": text, "type": "too_many_errors"}]
+    details = []
+    for error in exc.errors(include_url=False, include_context=has_context, include_input=False):
+        detail: ErrorDetail = {"loc": [*error["loc"]], "msg": error["msg"], "type": error["type"]}
+        if "ctx" in error:
+            detail["ctx"] = to_jsonable_python(error["ctx"], fallback=str)
+        details.append(detail)
+    return details
+
+
+def _invalid(exc: ValidationError) -> InvalidMessage:
+    errors = error_details(exc)
     return InvalidMessage(summary(errors), errors=errors)
 
 
-def _has_struct(type_: Any) -> bool:
+def has_struct(type_: Any) -> bool:
+    """Tell whether a `msgspec.Struct` is in a type."""
     msgspec = sys.modules.get("msgspec")  # a Struct exists only where it was imported
     if msgspec is None:
         return False
     cls = get_origin(type_) or type_
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
         return True
-    return any(_has_struct(arg) for arg in get_args(type_))
+    return any(has_struct(arg) for arg in get_args(type_))
 
 
 class _PydanticSchema:
@@ -227,7 +236,7 @@ class _MsgspecSchema:
         try:
             return self._decode(payload)
         except (self._invalid, RecursionError, UnicodeError) as exc:
-            raise InvalidMessage(str(exc), errors=[_msgspec_error(exc)]) from None
+            raise InvalidMessage(str(exc), errors=[msgspec_error(exc)]) from None
 
     def dump(self, value: Any) -> str:
         try:
@@ -240,11 +249,22 @@ class _MsgspecSchema:
             raise TypeError(f"cannot send {type(value).__name__}: {exc}") from None
 
 
-def _msgspec_error(exc: Exception) -> ErrorDetail:
+def msgspec_error(exc: BaseException) -> ErrorDetail:
+    """Return the error that msgspec tells: always one, with its place in its text."""
     # msgspec names the place in its text: "Expected `int`, got `str` - at `$.a[0].b`".
     text, _, where = str(exc).rpartition(" - at `$")
     if not text:
         text, where = where, ""
     path = where.rstrip("`").replace("[", ".").replace("]", "").split(".")
     loc = [int(part) if part.isdigit() else part for part in path if part]
-    return {"loc": loc, "msg": text, "type": type(exc).__name__}
+    field = _FIELD.search(text)
+    return {
+        "loc": [*loc, field[2]] if field else loc,
+        "msg": text,
+        "type": _FIELD_ERRORS[field[1]] if field else type(exc).__name__,
+    }
+
+
+# How msgspec names a field that is not there, or should not be.
+_FIELD = re.compile(r"^Object (missing required|contains unknown) field `(.*)`$")
+_FIELD_ERRORS = {"missing required": "missing", "contains unknown": "extra_forbidden"}
