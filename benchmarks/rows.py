@@ -6,7 +6,9 @@ A new framework or server is a factory in `apps` or a function in `servers`, and
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apps
+from starlette.types import ASGIApp
+
+from benchmarks import apps, events
 from benchmarks.servers import Serve, on_uvicorn
 
 
@@ -59,6 +61,15 @@ class Row:
     modes: tuple[str, ...] = ("echo",)
 
 
+def _events(
+    name: str,
+    title: str,
+    make_app: Callable[[], ASGIApp],
+    payload: Callable[[int], bytes] = events.event_text,
+) -> Row:
+    return Row(name, title, on_uvicorn(make_app), payload=payload)
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -76,5 +87,10 @@ ROWS = {
         Row("bocadillo-text", "bocadillo, text", on_uvicorn(apps.bocadillo_text)),
         Row("bocadillo-json", "bocadillo, json", on_uvicorn(apps.bocadillo_json)),
         Row("bocadillo-typed", "bocadillo, typed", on_uvicorn(apps.bocadillo_typed)),
+        _events("events", "bocadillo, events, pydantic", events.bocadillo_pydantic),
+        _events("events-msgspec", "bocadillo, events, msgspec", events.bocadillo_msgspec),
+        _events("events-starlette", "Starlette + pydantic by hand", events.starlette_pydantic),
+        _events("events-litestar", "Litestar, listener of a model", events.litestar_listener),
+        _events("events-chanx", "chanx", events.chanx, events.chanx_text),
     )
 }
