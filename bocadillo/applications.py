@@ -86,7 +86,7 @@ class App(Starlette):
         if providers:
             # Where dishka's package for Starlette looks, at each HTTP request.
             self.state.dishka_container = self._enter_container
-        if isinstance(controllers, type | ModuleType):
+        if not isinstance(controllers, Sequence):
             raise ConfigurationError(f"controllers takes a list, got {controllers!r}; write [it]")
         self.include_controllers(*controllers)
 

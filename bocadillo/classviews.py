@@ -16,6 +16,16 @@ from bocadillo.websockets import RecvT, SendT, WebSocket
 from bocadillo.wire import CaughtCloseCodes
 
 
+class _Done:
+    """What has been done: it may be awaited, and need not be."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+DONE = _Done()
+
+
 class _ByClass:
     """An attribute that each class works out for itself, unless it or a base sets it."""
 
@@ -93,6 +103,14 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
     @abstractmethod
     async def handle(self, *args: Any, **kwargs: Any) -> None:
         """Serve the connection; a subclass asks for what it needs by parameters."""
+
+    def on_connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Do nothing; an override, sync or async, asks for what it needs by parameters."""
+        return DONE
+
+    def on_disconnect(self, *args: Any, **kwargs: Any) -> Any:
+        """Do nothing; an override, sync or async, asks for what it needs by parameters."""
+        return DONE
 
     async def on_invalid(self, error: InvalidMessage) -> None:
         """Answer a message that is not of the type; closes with 1007 unless overridden.

@@ -160,7 +160,10 @@ def _check_hint(shape: Shape, field: MessageField) -> None:
     try:
         adapter_for(field.hint)
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{shape.owner}: parameter {field.name!r}: {exc}") from exc
+        raise ConfigurationError(
+            f"{shape.owner}: parameter {field.name!r}: {exc}. Parameters are the fields of a "
+            "message; what a provider supplies is written Inject[…]"
+        ) from exc
 
 
 def _of_users_model(shape: Shape, base: Any, definitions: dict[str, Any]) -> type:

@@ -16,7 +16,8 @@ from bocadillo.errors import (
 )
 from bocadillo.eventmodels import REF, TYPE
 from bocadillo.eventtables import InvalidEvent, Table, errors_of, is_validation_error, plain_object
-from bocadillo.handlers import Handler, Run, Validated
+from bocadillo.handlers import Handler, Validated
+from bocadillo.handling import Run
 from bocadillo.injection import Ask, Session
 
 P = ParamSpec("P")
@@ -63,7 +64,7 @@ class EventView(WebSocketView[Any, Any]):
     # What runs for a message of a model; never loses one, as connections may be open.
     _routes: ClassVar[dict[type, tuple[Handler[..., Any], Run]]] = {}
     _session: Session
-    # The answer that is being sent, with the event and the `ref` that belong to it.
+    # While an answer is sent: it, and the event and the `ref` that belong to it.
     _answering: tuple[Any, str, str | int | None] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -174,7 +175,7 @@ class EventView(WebSocketView[Any, Any]):
                 carried = {TYPE: handler.event} if ref is None else {TYPE: handler.event, REF: ref}
                 await send({**carried, **result})
             elif result is not None:
-                await self.send_json(self._answer(handler, result))
+                await self._send_answer(handler, result)
 
     async def on_receive(self, message: Any) -> None:
         """Handle one valid message: call its handler, and send what that returns.
@@ -185,13 +186,14 @@ class EventView(WebSocketView[Any, Any]):
         handler, run = self._routes[message.__class__]
         result = await run(self, message)
         if result is not None:
-            await self.send_json(self._answer(handler, result))
+            await self._send_answer(handler, result)
 
     async def send_json(self, response: Any) -> None:
         """Send a response: a dict, model, Struct or dataclass.
 
         What answers a message gets `type` and `ref` where it lacks them: a dict before it
-        comes here, anything else when it is written.
+        comes here, anything else when it is written. So an override passes on what is no
+        dict as it is; a changed copy of it needs a `type` of its own.
 
         Raises:
             InvalidResponse: it cannot be written as a JSON object.
@@ -222,17 +224,21 @@ class EventView(WebSocketView[Any, Any]):
         except InvalidResponse as failure:  # it has something in it that cannot be sent
             await self.send_exception(failure)
 
-    def _answer(self, handler: Handler[..., Any], result: Any) -> Any:
-        """Return the response for what a handler returned."""
+    async def _send_answer(self, handler: Handler[..., Any], result: Any) -> None:
         if result.__class__ is Validated:
             result, response = result
         else:
             response = handler.response(result, self.ref)
-        if response.__class__ is not dict:
-            is_tagged = result.__class__ is dict and TYPE in result
-            event = result[TYPE] if is_tagged else handler.event
-            self._answering = (response, event, self.ref)
-        return response
+        if response.__class__ is dict:
+            await self.send_json(response)
+            return
+        is_tagged = result.__class__ is dict and TYPE in result
+        event = result[TYPE] if is_tagged else handler.event
+        self._answering = (response, event, self.ref)
+        try:
+            await self.send_json(response)
+        finally:
+            self._answering = None
 
     def _written(self, response: Any) -> dict[str, Any]:
         """Return a response as plain values, with what its answer has to carry."""
@@ -243,13 +249,12 @@ class EventView(WebSocketView[Any, Any]):
         if fields.__class__ is not dict:
             text = f"a response must be an object, got {type(response).__name__}"
             raise InvalidResponse([{"loc": [], "msg": text, "type": "object_type"}])
-        answering = self._answering
-        if answering is None or answering[0] is not response:
+        if self._answering is None or self._answering[0] is not response:
             return fields
-        self._answering = None
-        _, event, ref = answering
-        if fields.get(REF) is None:  # a message model that was returned has it, too
-            fields.pop(REF, None)
+        _, event, ref = self._answering
+        for key in (TYPE, REF):  # a message model that was returned has them, too
+            if fields.get(key) is None:
+                fields.pop(key, None)
         carried = {TYPE: event} if ref is None else {TYPE: event, REF: ref}
         return {**carried, **fields}
 
@@ -321,6 +326,11 @@ def _collect(
             if overridden is not None and table.get(overridden.event) is overridden:
                 del table[overridden.event]
             handler = _handler_in(value, overridden)
+            if handler is None and overridden is not None and value is not None:
+                raise ConfigurationError(
+                    f"{cls.__name__}.{name} overrides the {overridden.owner} by {value!r}; "
+                    "possible: a function, another handler, or None, for no answer any more"
+                )
             if handler is None:
                 continue
             if handler is not value:
@@ -352,7 +362,7 @@ def _handler_in(value: Any, overridden: Handler[..., Any] | None) -> Handler[...
 
 
 def _check_name(name: str, handler: Handler[..., Any]) -> None:
-    if hasattr(EventView, name) or name in EventView.__annotations__ or name == "ws":
+    if hasattr(EventView, name) or name in (*EventView.__annotations__, "ws", "process_request"):
         raise ConfigurationError(
             f"{handler.owner} is named like EventView.{name}, which it would hide; rename the "
             f"method, and write @on_event({handler.event!r})"

@@ -5,28 +5,22 @@ a message has in it. `events` calls `run` per message, which was put together wh
 table of handlers was made.
 """
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
-
-from starlette.concurrency import run_in_threadpool
+from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from bocadillo.errors import ConfigurationError, InvalidResponse
 from bocadillo.eventmodels import REF, TYPE, MessageField, Model, Shape, is_whole, model_for
 from bocadillo.eventtables import errors_of, is_validation_error, response_validator
-from bocadillo.hints import name_of, resolve_hints
+from bocadillo.handling import Run, in_thread, injecting, streaming
+from bocadillo.hints import has_type_variable, is_connection, name_of, resolve_hints
 from bocadillo.injection import Ask, Lifetime, Session, ask_of
 from bocadillo.websockets import WebSocket
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# A view and a message of the handler's model → what the function returned.
-Run: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
 
 class Validated(NamedTuple):
@@ -42,8 +36,8 @@ class Answering(Protocol):
     ws: WebSocket[Any, Any]
     _session: Session
 
-    def _answer(self, handler: "Handler[..., Any]", result: Any) -> Any:
-        """Return the response for what a handler returned."""
+    async def _send_answer(self, handler: "Handler[..., Any]", result: Any) -> None:
+        """Send what a handler returned, or yielded."""
 
     async def send_json(self, response: Any) -> None:
         """Send a response as it is."""
@@ -81,7 +75,10 @@ class Handler(Generic[P, R]):
         self.is_static = is_static or isinstance(method, staticmethod)
         function: Any = method.__func__ if isinstance(method, staticmethod) else method
         if not callable(function) or isinstance(function, type | Handler):
-            raise ConfigurationError(f"on_event takes a function, got {function!r}")
+            raise ConfigurationError(
+                f"on_event takes a name or a function, got {function!r}; a model of what is sent "
+                "is response_model=…"
+            )
         if inspect.isgeneratorfunction(function):
             raise ConfigurationError(
                 f"{name_of(function)}() is a generator; what is to be sent value by value is "
@@ -92,6 +89,7 @@ class Handler(Generic[P, R]):
         if not isinstance(self.event, str) or not self.event:
             raise ConfigurationError(f"an event's name is a string, got {self.event!r}")
         self.response_model = response_model
+        self.__isabstractmethod__: bool = getattr(function, "__isabstractmethod__", False)
         self.__doc__ = function.__doc__
         self.__name__ = name_of(function)
         self._shape: Shape | None = None
@@ -183,11 +181,11 @@ class Handler(Generic[P, R]):
         if self.response_model is not None and self._validate is None:
             self._validate = response_validator(self.response_model, self.owner)
         call = self._caller(self.model_by(msgspec=msgspec))
-        if inspect.isasyncgenfunction(self.method):
-            stream = self._streaming(call)
+        if _is_stream(self.method):
+            stream = streaming(call, self._send)
             return self._ending(self._injecting(stream) if self.asks else stream)
         if not _is_async(self.method):
-            call = _in_thread(call)
+            call = in_thread(call, to_its_end=bool(self.asks))
         if self.asks:
             return self._injecting(call if self._validate is None else self._validating(call))
         # Nothing between the view and the function: a coroutine more costs 0.1 µs.
@@ -234,17 +232,11 @@ class Handler(Generic[P, R]):
             (by_position if is_free else by_name).append(parameter.name)
         return by_position, by_name
 
-    def _streaming(self, call: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-        async def stream(view: Answering, message: Any, /, **injected: Any) -> None:
-            async with aclosing(call(view, message, **injected)) as values:
-                async for value in values:
-                    if value is not None:
-                        await view.send_json(view._answer(self, value))
-                    # Neither a value nor a send need wait for anything; others do, and so
-                    # does the news that this client has left.
-                    await asyncio.sleep(0)
+    def _injecting(self, run: Run) -> Run:
+        return injecting(run, self.asks, self.owner)
 
-        return stream
+    async def _send(self, view: Answering, value: Any) -> None:
+        await view._send_answer(self, value)
 
     def _ending(self, run: Callable[..., Awaitable[None]]) -> Run:
         """Return what tells a client that waits for answers that there are no more."""
@@ -255,17 +247,6 @@ class Handler(Generic[P, R]):
                 await view.send_json({TYPE: self.event, REF: message.ref, "end": True})
 
         return end
-
-    def _injecting(self, call: Callable[..., Any]) -> Run:
-        asks = self.asks
-
-        async def inject(view: Answering, message: Any) -> Any:
-            # Closed before the answer is sent: nobody is told of what was not committed.
-            async with view._session.message() as scope:
-                injected = {ask.parameter: await scope.get(ask) for ask in asks}
-                return await call(view, message, **injected)
-
-        return inject
 
     def _validating(self, call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         """Return *call* with its result validated while what was injected is still open."""
@@ -287,31 +268,46 @@ class Handler(Generic[P, R]):
         for parameter in self._parameters():
             hint = hints.get(parameter.name, Any)
             ask = ask_of(hint, self.owner, parameter.name, Lifetime.REQUEST)
-            if ask is not None and parameter.kind is not parameter.POSITIONAL_ONLY:
+            self._check_parameter(parameter, hint, ask)
+            if ask is not None:
                 asks.append(ask)
                 continue
-            self._check_parameter(parameter)
             fields.append(MessageField(parameter.name, hint, parameter.default))
         self._asks = tuple(asks)
         if len(fields) == 1 and fields[0].name == "message" and is_whole(fields[0].hint):
             return Shape(self.owner, self.event, whole=fields[0].hint)
         return Shape(self.owner, self.event, tuple(fields))
 
-    def _check_parameter(self, parameter: inspect.Parameter) -> None:
+    def _check_parameter(self, parameter: inspect.Parameter, hint: Any, ask: Ask | None) -> None:
+        if ask is not None and parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ConfigurationError(f"{ask}, which must not be positional-only; leave out the `/`")
+        if ask is None and is_connection(hint):
+            raise ConfigurationError(
+                f"{self.owner}: parameter {parameter.name!r} would be a field of the message; the "
+                "connection is `self.ws`, or Inject[WebSocket]"
+            )
+        if has_type_variable(hint):
+            raise ConfigurationError(
+                f"{self.owner}: parameter {parameter.name!r} is of a type that is not known, "
+                f"{hint!r}; write the handler in a class where it is"
+            )
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise ConfigurationError(
                 f"{self.owner}: {stars}{parameter.name} is no field of a message; name each "
                 "parameter (in a decorator, functools.wraps keeps the names)"
             )
-        if parameter.name == REF:
+        if parameter.name == REF and ask is None:
             raise ConfigurationError(
                 f"{self.owner}: a parameter cannot be called 'ref', which is the key that a "
                 "client matches answers by; in a method it is `self.ref`"
             )
 
     def _parameters(self) -> Sequence[inspect.Parameter]:
-        parameters = [*inspect.signature(self.method).parameters.values()]
+        bound = self.method.keywords if isinstance(self.method, partial) else {}
+        listed = inspect.signature(self.method).parameters.values()
+        # What a partial has bound is nothing that a client may say.
+        parameters = [parameter for parameter in listed if parameter.name not in bound]
         if self.is_static:
             return parameters
         if not parameters or parameters[0].kind is parameters[0].KEYWORD_ONLY:
@@ -354,19 +350,17 @@ def _event_of(function: Any) -> str:
     return name
 
 
+def _is_stream(function: Any) -> bool:
+    """Tell whether calling it gives an async generator, be it by a sync decorator."""
+    called = getattr(function, "__call__", None)  # noqa: B004
+    is_stream = any(inspect.isasyncgenfunction(f) for f in (inspect.unwrap(function), called))
+    return is_stream and not _is_async(function)
+
+
 def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )
-
-
-def _in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    async def in_thread(view: Any, message: Any, /, **injected: Any) -> Any:
-        result = await run_in_threadpool(partial(call, view, message, **injected))
-        # A sync decorator of an async function returns what it has not awaited.
-        return await result if inspect.isawaitable(result) else result
-
-    return in_thread
 
 
 def _only(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -79,6 +79,11 @@ def is_connection(hint: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, HTTPConnection)
 
 
+def has_type_variable(hint: Any) -> bool:
+    """Tell whether a type has a variable in it, for which nothing stands."""
+    return isinstance(hint, typing.TypeVar) or any(map(has_type_variable, get_args(hint)))
+
+
 # A repeated query key gives any of these.
 LISTS = (
     *(list, set, frozenset, tuple, deque),

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from bocadillo import endings
 from bocadillo.endings import AnyWebSocket, ConnectionLog, awaited
 from bocadillo.errors import InvalidParameters
+from bocadillo.finishing import finish
 from bocadillo.leaving import Times, Watch
 from bocadillo.origins import Origins
 
@@ -22,7 +23,7 @@ from bocadillo.origins import Origins
 MAX_LOGGED_ORIGIN = 200
 
 Hook = Callable[[], Any]
-Release = Callable[[BaseException | None, float], Awaitable[object]]
+Release = Callable[[BaseException | None], Awaitable[object]]
 
 
 @dataclass(slots=True)
@@ -39,8 +40,7 @@ class Calls:
         disconnect: Called once after it, if `connect` was begun and the connection was
             accepted; shielded from cancellation.
         release: Called last, however the connection ended, with the exception of the
-            view or None, and with how many seconds each of what it closes has;
-            shielded from cancellation.
+            view or None; shielded from cancellation, and bounded by itself.
     """
 
     handle: Callable[[], Awaitable[object]]
@@ -175,24 +175,14 @@ class _Course:
         release, self._release = self._release, None
         if disconnect is None and release is None:
             return
-        ending = asyncio.create_task(self._end(disconnect, release))
-        cancellation = None
-        while not ending.done():
-            try:
-                await asyncio.wait({ending})
-            except asyncio.CancelledError as exc:  # anyio does so again and again
-                cancellation = exc
-        if cancellation is not None:
-            raise cancellation
-        ending.result()
+        await finish(self._end(disconnect, release))
 
     async def _end(self, disconnect: Hook | None, release: Release | None) -> None:
         if disconnect is not None:
             await self._call("on_disconnect", partial(self._bounded, disconnect))
         if release is not None:
             failure, self._failure = self._failure, None
-            seconds = self._steps.times.disconnect_timeout
-            await self._call("closing what was injected", partial(release, failure, seconds))
+            await self._call("closing what was injected", partial(release, failure))
 
     async def _bounded(self, hook: Hook) -> None:
         seconds = self._steps.times.disconnect_timeout

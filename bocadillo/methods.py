@@ -5,6 +5,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+from bocadillo.classviews import WebSocketView
 from bocadillo.endings import AnyWebSocket
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.hints import resolve_hints
@@ -13,6 +14,9 @@ from bocadillo.lifecycle import Calls
 from bocadillo.params import Call, CallPlan
 
 HOOKS = ("process_request", "on_connect", "on_disconnect")
+
+# Methods that are there for `super()` alone.
+_NOTHING = (WebSocketView.on_connect, WebSocketView.on_disconnect)
 
 
 class Instance:
@@ -80,7 +84,7 @@ class Methods:
 
     def _plan(self, name: str, path_params: Collection[str]) -> CallPlan | None:
         method = plain_method(self._class, name, self._kind)
-        if method is None:
+        if method is None or method in _NOTHING:
             return None
         return CallPlan(
             method,

@@ -184,7 +184,7 @@ class View:
         outer = tuple(router for router in passed if router not in self.routers)
         if self._checked != (outer, self._plan.asks):  # a class of events may get more
             self.check(outer)
-        sessions = Sessions(ws)
+        sessions = Sessions(ws, self.times.disconnect_timeout)
         calls = self._plan.bind(ws, sessions.of(_supply((*outer, *self.routers))))
         hooks = [*self._hooks_within(outer)]
         bound = [hook.bind(ws, sessions.of(supply)) for hook, supply in hooks]

@@ -1,6 +1,8 @@
 """What handlers of events get by `Inject[…]`, and when that is given back."""
 
+import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from bocadillo import App, ConfigurationError, EventError, EventView, on_event
-from bocadillo.testing import HandshakeRefused, connect
+from bocadillo.testing import ConnectionClosed, HandshakeRefused, connect
 from tests.fakes import run
 from tests.injection import Pool, Unknown, User, Work, noting
 from tests.talking import answers, answers_of, app_of, say
@@ -371,3 +373,90 @@ def test_hooks_and_handlers_share_what_lives_with_the_connection() -> None:
 
     assert len(got) == 3
     assert len(set(got)) == 1
+
+
+def test_a_thread_has_what_it_works_with_until_it_has_ended() -> None:
+    """Else a pool would lend a connection to a second client while the first still uses it."""
+    steps: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def work() -> AsyncIterator[Work]:
+        yield Work(Pool("p"))
+        steps.append("given back")
+
+    class View(EventView):
+        @on_event
+        def slow(self, work: Inject[Work]) -> None:
+            begun.set()
+            go_on.wait(10)
+            steps.append("thread has ended")
+
+    provider = Provider(scope=Scope.REQUEST)
+    provider.provide(work)
+    app = App(providers=[provider], leave_grace_s=0.05)
+    app.websocket_route("/")(View)
+
+    async def scenario() -> None:
+        async with connect(app, "/") as ws:
+            await say(ws, {"type": "slow"})
+            await asyncio.to_thread(begun.wait, 10)
+            asyncio.get_running_loop().call_later(1.5, go_on.set)  # when the leaving is known
+
+    run(scenario)
+
+    assert steps == ["thread has ended", "given back"]
+
+
+def test_closing_is_brought_to_its_end_though_the_client_leaves() -> None:
+    """Or an outer unit of work would neither be committed nor rolled back."""
+    steps: list[str] = []
+    closing = asyncio.Event()
+
+    async def pool() -> AsyncIterator[Pool]:
+        yield Pool("p")
+        steps.append("outer")
+
+    async def work(pool: Pool) -> AsyncIterator[Work]:
+        yield Work(pool)
+        closing.set()
+        await asyncio.sleep(1)
+        steps.append("inner")
+
+    class View(EventView):
+        @on_event
+        async def take(self, work: Inject[Work]) -> None: ...
+
+    provider = Provider(scope=Scope.REQUEST)
+    provider.provide(pool)
+    provider.provide(work)
+    app = App(providers=[provider], leave_grace_s=0.05)
+    app.websocket_route("/")(View)
+
+    async def scenario() -> None:
+        async with connect(app, "/") as ws:
+            await say(ws, {"type": "take"})
+            await closing.wait()
+
+    run(scenario)
+
+    assert steps == ["inner", "outer"]
+
+
+def test_a_validation_that_fails_in_a_provider_is_no_error_of_the_clients() -> None:
+    """Its message was right, and the provider's words may be a secret."""
+
+    def work() -> Work:
+        Reply.model_validate({"a": "a secret"})
+        raise NotImplementedError
+
+    class View(EventView):
+        @on_event
+        async def take(self, work: Inject[Work]) -> None: ...
+
+    provider = Provider(scope=Scope.REQUEST)
+    provider.provide(work)
+
+    with pytest.raises(ConnectionClosed, match="closed with 1011") as failure:
+        answers(View, {"type": "take"}, providers=[provider])
+
+    assert "what it asks for cannot be made" in str(failure.value.__cause__)

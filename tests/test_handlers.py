@@ -3,16 +3,20 @@
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import pytest
 from dishka import FromDishka as Inject
 from pydantic import BaseModel, Field
 
-from bocadillo import ConfigurationError, EventView, Handler, on_event
+from bocadillo import ConfigurationError, EventView, Handler, WebSocket, on_event
 from bocadillo.errors import InvalidResponse
-from bocadillo.handlers import Run
+from bocadillo.handling import Run
+
+ItemT = TypeVar("ItemT")
+
+INJECT: Any = Inject  # as a value, and not as an annotation
 
 
 class Point(BaseModel):
@@ -106,7 +110,7 @@ def test_a_name_is_a_string_that_is_not_empty(event: Any) -> None:
 @pytest.mark.parametrize("thing", [Point, 5, classmethod(echo), Handler("echo", echo)])  # type: ignore[arg-type]
 def test_what_is_no_function_is_refused(thing: Any) -> None:
     """A class, a class method, a handler of something else."""
-    with pytest.raises(ConfigurationError, match="on_event takes a function, got "):
+    with pytest.raises(ConfigurationError, match="on_event takes a name or a function, got "):
         on_event(thing)
 
 
@@ -224,8 +228,8 @@ class Said:
         self.ws = self
         self.sent: list[Any] = []
 
-    def _answer(self, handler: Any, result: Any) -> Any:
-        return handler.response(result, None)
+    async def _send_answer(self, handler: Any, result: Any) -> None:
+        self.sent.append(handler.response(result, None))
 
     async def send_json(self, response: Any) -> None:
         self.sent.append(response)
@@ -361,14 +365,67 @@ def test_injected_parameters_are_no_fields() -> None:
     assert [*handler.model.model_fields] == ["type", "ref", "text"]
 
 
-def test_a_positional_only_parameter_is_not_injected() -> None:
-    """As in other views; so it is a field, of whatever type it is."""
+@pytest.mark.parametrize(
+    ("hint", "told"),
+    [
+        (INJECT[int] | None, "injected as a whole, or not at all"),
+        (list[INJECT[int]], "injected as a whole, or not at all"),
+        (WebSocket, "the connection is `self.ws`"),
+        (ItemT, "of a type that is not known"),
+    ],
+    ids=str,
+)
+def test_what_would_be_a_field_by_mistake_is_refused(hint: Any, told: str) -> None:
+    """A client could forge it, or send anything there."""
 
-    async def say(thing: Inject[int], /) -> Any:
-        return thing
+    async def say(thing: Any) -> None: ...
 
-    assert static(say).asks == ()
-    assert call(static(say), thing=5) == 5
+    say.__annotations__["thing"] = hint
+    with pytest.raises(ConfigurationError, match=told):
+        static(say).shape  # noqa: B018
+
+
+def test_an_injected_parameter_is_not_positional_only() -> None:
+    """It is passed by its name; a client must not be able to send it instead."""
+
+    async def say(thing: Inject[int], /) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="asks for int, which must not be positional-only"):
+        static(say).shape  # noqa: B018
+
+
+def test_what_a_partial_has_bound_is_no_field() -> None:
+    """A client must not be able to overwrite it."""
+
+    async def say(text: str, admin: bool) -> Any:
+        return text, admin
+
+    handler = static(functools.partial(say, admin=False), "say")
+
+    assert [field.name for field in handler.shape.fields] == ["text"]
+    assert call(handler, text="a") == ("a", False)
+
+
+def test_an_async_generator_may_be_decorated() -> None:
+    """By a function that calls it; and an object may be one by its `__call__`."""
+
+    async def count(n: int) -> AsyncIterator[dict[str, int]]:
+        for i in range(n):
+            yield {"i": i}
+
+    @functools.wraps(count)
+    def decorated(*args: Any, **kwargs: Any) -> Any:
+        return count(*args, **kwargs)
+
+    class Counting:
+        async def __call__(self, n: int) -> AsyncIterator[dict[str, int]]:
+            async for value in count(n):
+                yield value
+
+    for stream in (decorated, Counting()):
+        view = Said()
+        call(static(stream, "count"), view, n=1)
+        assert view.sent == [{"type": "count", "i": 0}]
 
 
 # Results

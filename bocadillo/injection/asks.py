@@ -2,9 +2,12 @@
 
 import enum
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+from bocadillo.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dishka.entities.key import DependencyKey
@@ -47,11 +50,37 @@ class Ask:
 
 
 def ask_of(hint: Any, owner: str, parameter: str, lifetime: Lifetime) -> Ask | None:
-    """Return the ask of a parameter annotated with `Inject[T]`, or None for any other."""
+    """Return the ask of a parameter annotated with `Inject[T]`, or None for any other.
+
+    Raises:
+        ConfigurationError: `Inject[T]` is a part of the annotation.
+    """
     # Before dishka is imported nobody can have written one.
-    if get_origin(hint) is not Annotated or "dishka" not in sys.modules:
+    if "dishka" not in sys.modules:
+        return None
+    key = _key_in(hint, parameter)
+    if key is not None:
+        return Ask(owner, parameter, key, lifetime)
+    for part in _parts(hint):
+        inner = _key_in(part, parameter)
+        if inner is not None:
+            wanted = Ask(owner, parameter, inner, lifetime).wanted
+            raise ConfigurationError(
+                f"{owner}: parameter {parameter!r} is injected as a whole, or not at all; write "
+                f"Inject[{wanted}], and have a provider of what else it may be"
+            )
+    return None
+
+
+def _key_in(hint: Any, parameter: str) -> "DependencyKey | None":
+    if get_origin(hint) is not Annotated:
         return None
     from dishka.integrations.base import default_parse_dependency
 
-    key = default_parse_dependency(Parameter(parameter, Parameter.KEYWORD_ONLY), hint)
-    return None if key is None else Ask(owner, parameter, key, lifetime)
+    return default_parse_dependency(Parameter(parameter, Parameter.KEYWORD_ONLY), hint)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    for part in get_args(hint):
+        yield part
+        yield from _parts(part)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from bocadillo.finishing import finish
 from bocadillo.injection.asks import Ask
 from bocadillo.injection.containers import close, get, raise_together
 from bocadillo.injection.supplies import Supply
@@ -22,9 +23,12 @@ class Session:
         live: What lives with the application.
     """
 
-    __slots__ = ("_container", "_ws", "live")
+    __slots__ = ("_close_timeout_s", "_container", "_ws", "live")
 
-    def __init__(self, supply: Supply, ws: WebSocket[Any, Any]) -> None:
+    def __init__(
+        self, supply: Supply, ws: WebSocket[Any, Any], close_timeout_s: float = 30
+    ) -> None:
+        self._close_timeout_s = close_timeout_s
         # Whatever overrides come or end while the connection is open.
         self.live = supply.here()
         self._ws = ws
@@ -43,36 +47,45 @@ class Session:
 
     async def get(self, ask: Ask) -> Any:
         """Return what was asked for."""
+        if self.live.has(ask):  # what is slow to make is then made once, whoever leaves
+            return await self.live.get(ask)
         return await get(self.container, ask)
 
     def message(self) -> "Message":
         """Return what lives with one message, to be entered by `async with`."""
-        return Message(self.container)
+        return Message(self.container, self._close_timeout_s)
 
-    async def close(self, failure: BaseException | None, timeout_s: float) -> None:
+    async def close(self, failure: BaseException | None) -> None:
         """Close what lives with the connection; *failure* is what the view ended by."""
         if self._container is not None:
-            await close(self._container, failure, timeout_s)
+            await close(self._container, failure, self._close_timeout_s)
 
 
 class Sessions:
-    """The sessions of one connection: one for each supply that is asked."""
+    """The sessions of one connection: one for each supply that is asked.
 
-    __slots__ = ("_by_supply", "_ws")
+    Args:
+        ws: The connection.
+        close_timeout_s: Seconds for each object to be closed in.
+    """
 
-    def __init__(self, ws: WebSocket[Any, Any]) -> None:
+    __slots__ = ("_by_supply", "_close_timeout_s", "_ws")
+
+    def __init__(self, ws: WebSocket[Any, Any], close_timeout_s: float = 30) -> None:
         self._ws = ws
+        self._close_timeout_s = close_timeout_s
         self._by_supply: dict[Supply, Session] = {}
 
     def of(self, supply: Supply) -> Session:
         """Return the session of one supply."""
         session = self._by_supply.get(supply)
         if session is None:
-            session = self._by_supply[supply] = Session(supply, self._ws)
+            session = Session(supply, self._ws, self._close_timeout_s)
+            self._by_supply[supply] = session
         return session
 
-    async def close(self, failure: BaseException | None, timeout_s: float) -> None:
-        """Close all of them, each object within *timeout_s*.
+    async def close(self, failure: BaseException | None) -> None:
+        """Close all of them.
 
         Raises:
             Exception: what a provider raised while it was closed; the others were closed.
@@ -80,7 +93,7 @@ class Sessions:
         failures = []
         for session in reversed(self._by_supply.values()):
             try:
-                await session.close(failure, timeout_s)
+                await session.close(failure)
             except Exception as exc:
                 failures.append(exc)
         raise_together(failures)
@@ -89,15 +102,18 @@ class Sessions:
 class Message:
     """What lives with one message: a container of scope REQUEST.
 
-    When it is left, its objects are closed, and know the exception if there was one.
+    When it is left, its objects are closed, and know the exception if there was one; a
+    cancellation waits for that.
     """
 
-    __slots__ = ("_container",)
+    __slots__ = ("_close_timeout_s", "_container")
 
-    def __init__(self, session: "AsyncContainer") -> None:
+    def __init__(self, session: "AsyncContainer", close_timeout_s: float) -> None:
         from dishka import Scope
 
-        self._container = session(scope=Scope.REQUEST)
+        # A handler may ask in several tasks at the same time.
+        self._container = session(lock_factory=asyncio.Lock, scope=Scope.REQUEST)
+        self._close_timeout_s = close_timeout_s
 
     async def get(self, ask: Ask) -> Any:
         """Return what was asked for."""
@@ -108,7 +124,7 @@ class Message:
 
     async def __aexit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
         try:
-            await close(self._container, failure)
+            await finish(close(self._container, failure, self._close_timeout_s))
         except Exception:
             if failure is None:
                 raise

@@ -19,6 +19,7 @@ from bocadillo.injection.containers import (
 
 if TYPE_CHECKING:
     from dishka import AsyncContainer
+    from dishka.entities.key import DependencyKey
     from dishka.provider import BaseProvider
 
 # dishka has RUNTIME above APP; what is there (the container itself) is there for all.
@@ -75,7 +76,8 @@ class Supply:
         """
         for ask in asks:
             if ask not in self._asks:
-                self._layers[-1].check(ask)
+                for layer in self._layers:  # overrides come and go
+                    layer.check(ask)
                 self._asks[ask] = None
 
     @contextlib.contextmanager
@@ -122,6 +124,8 @@ class Live:
     def __init__(self, container: "Callable[[], AsyncContainer]") -> None:
         self._make = container
         self._container: AsyncContainer | None = None
+        self._is_app: dict[DependencyKey, bool] = {}
+        self._making: dict[DependencyKey, asyncio.Task[Any]] = {}
         self._built: dict[object, Any] = {}
         self._locks: dict[object, asyncio.Lock] = {}
 
@@ -132,8 +136,34 @@ class Live:
             self._container = self._make()
         return self._container
 
+    def has(self, ask: Ask) -> bool:
+        """Tell whether what is asked for lives with the application."""
+        is_app = self._is_app.get(ask.key)
+        if is_app is None:
+            scope = scope_of(self.container, ask.key)
+            is_app = self._is_app[ask.key] = scope == Lifetime.APP.name
+        return is_app
+
+    async def get(self, ask: Ask) -> Any:
+        """Return what lives with the application.
+
+        It is made in a task of its own: who waits for it may leave, and what was made
+        already is at hand for everybody meanwhile.
+        """
+        making = self._making.get(ask.key)
+        if making is None or (making.done() and (making.cancelled() or making.exception())):
+            making = asyncio.ensure_future(get(self.container, ask))
+            making.add_done_callback(_look_at)
+            self._making[ask.key] = making
+        return making.result() if making.done() else await asyncio.shield(making)
+
     async def close(self) -> None:
         """Close the container, if there is one."""
+        unmade = [task for task in self._making.values() if not task.done()]
+        for task in unmade:
+            task.cancel()
+        if unmade:
+            await asyncio.wait(unmade)
         if self._container is not None:
             await close(self._container)
 
@@ -146,9 +176,15 @@ class Live:
         if key not in self._built:
             async with self._locks.setdefault(key, asyncio.Lock()):
                 if key not in self._built:
-                    given = {ask.parameter: await get(self.container, ask) for ask in asks}
+                    given = {ask.parameter: await self.get(ask) for ask in asks}
                     self._built[key] = cls(**given)
         return self._built[key]
+
+
+def _look_at(making: "asyncio.Task[Any]") -> None:
+    """Have a failure count as seen, also where everybody who waited has left."""
+    if not making.cancelled():
+        making.exception()
 
 
 class _Layer:

@@ -42,7 +42,7 @@ def test_what_lives_with_a_connection_is_made_once_and_closed_with_it() -> None:
         assert sessions.of(supply) is session
         assert await asked(session, User) is await asked(session, User)
         assert (await asked(session, User)).pool is await supply.container.get(Pool)
-        await sessions.close(None, 5)
+        await sessions.close(None)
 
     assert scenario_of(act) == ["pool opened", "user opened", "user closed", "pool closed"]
 
@@ -74,7 +74,7 @@ def test_what_ended_the_view_is_told_to_the_providers() -> None:
 
     async def act(sessions: Sessions, supply: Supply) -> None:
         await asked(sessions.of(supply), User)
-        await sessions.close(LookupError("lost"), 5)
+        await sessions.close(LookupError("lost"))
 
     assert scenario_of(act)[2] == "user closed by LookupError('lost')"
 
@@ -84,7 +84,7 @@ def test_nothing_is_made_of_what_nobody_asked_for() -> None:
 
     async def act(sessions: Sessions, supply: Supply) -> None:
         sessions.of(supply)
-        await sessions.close(None, 5)
+        await sessions.close(None)
 
     assert scenario_of(act) == []
 
@@ -118,7 +118,7 @@ def test_all_sessions_are_closed_in_reverse_though_some_fail() -> None:
         for name in ("one", "two"):
             await asked(sessions.of(Supply([failing(steps, name)])), Pool)
         with pytest.raises(ExceptionGroup, match="several providers failed"):
-            await sessions.close(None, 5)
+            await sessions.close(None)
 
     run(scenario)
 
@@ -138,7 +138,7 @@ def test_what_lives_with_a_message_is_closed_with_it() -> None:
             async with session.message() as message:
                 assert await asked(message, Work) is await asked(message, Work)
                 assert await asked(message, User) is user
-        await sessions.close(None, 5)
+        await sessions.close(None)
 
     assert scenario_of(act) == [
         *("pool opened", "user opened"),

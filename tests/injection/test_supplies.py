@@ -333,3 +333,96 @@ def test_what_failed_to_be_built_is_built_by_the_next() -> None:
     run(scenario)
 
     assert len(attempts) == 2
+
+
+# What lives with the application is made once
+
+
+def test_what_is_made_already_is_at_hand_while_something_else_is_slow() -> None:
+    """One slow provider must not stop the handlers of the others."""
+    gate = asyncio.Event()
+
+    def pool() -> Pool:
+        return Pool()
+
+    async def user() -> User:
+        await gate.wait()
+        return User(None, Pool())  # type: ignore[arg-type]
+
+    provider = Provider(scope=Scope.APP)
+    provider.provide(pool)
+    provider.provide(user)
+    supply = Supply([provider])
+
+    async def scenario() -> None:
+        live = supply.here()
+        pool = await live.get(ask(Pool))
+        slow = asyncio.ensure_future(live.get(ask(User)))
+        await settle()
+
+        assert await live.get(ask(Pool)) is pool
+        gate.set()
+        await slow
+
+    run(scenario)
+
+
+def test_what_is_slow_is_made_once_whoever_leaves() -> None:
+    """Else what takes longer than a handshake may would never be there."""
+    gate, begun = asyncio.Event(), []
+
+    async def pool() -> Pool:
+        begun.append(1)
+        await gate.wait()
+        return Pool("slow")
+
+    provider = Provider(scope=Scope.APP)
+    provider.provide(pool)
+    supply = Supply([provider])
+
+    async def scenario() -> None:
+        live = supply.here()
+        first = asyncio.ensure_future(live.get(ask(Pool)))
+        await settle()
+        first.cancel()
+        await settle()
+        gate.set()
+
+        assert (await live.get(ask(Pool))).name == "slow"
+        assert begun == [1]
+
+    run(scenario)
+
+
+def test_what_failed_is_tried_again_by_the_next() -> None:
+    """A database may come back."""
+    tries: list[int] = []
+
+    def pool() -> Pool:
+        tries.append(1)
+        if len(tries) == 1:
+            raise LookupError("down")
+        return Pool("up")
+
+    provider = Provider(scope=Scope.APP)
+    provider.provide(pool)
+    supply = Supply([provider])
+
+    async def scenario() -> None:
+        live = supply.here()
+        with pytest.raises(LookupError, match="down"):
+            await live.get(ask(Pool))
+        assert (await live.get(ask(Pool))).name == "up"
+
+    run(scenario)
+
+
+def test_what_is_registered_during_an_override_is_checked_without_it_too() -> None:
+    """The override ends, and the handler stays."""
+    supply = Supply()
+
+    with (
+        supply.override(noting([])),
+        pytest.raises(ConfigurationError, match="asks for Pool, which nothing supplies"),
+    ):
+        supply.check([ask(Pool)])
