@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bocadillo.applications import App as App
+    from bocadillo.channels import Channels as Channels
+    from bocadillo.channels import HistoryLimits as HistoryLimits
+    from bocadillo.channels import Position as Position
+    from bocadillo.channels import Present as Present
+    from bocadillo.channels import Publication as Publication
+    from bocadillo.channels import Published as Published
     from bocadillo.classviews import WebSocketView as WebSocketView
     from bocadillo.codecs import Json as Json
     from bocadillo.codecs import MessagePack as MessagePack
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from bocadillo.controllers import controller as controller
     from bocadillo.controllers import websocket_mapping as websocket_mapping
     from bocadillo.errors import BocadilloError as BocadilloError
+    from bocadillo.errors import BrokerError as BrokerError
     from bocadillo.errors import ConcurrencyError as ConcurrencyError
     from bocadillo.errors import ConfigurationError as ConfigurationError
     from bocadillo.errors import ConnectionStateError as ConnectionStateError
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from bocadillo.errors import InvalidMessage as InvalidMessage
     from bocadillo.errors import InvalidParameters as InvalidParameters
     from bocadillo.errors import InvalidResponse as InvalidResponse
+    from bocadillo.errors import PositionLost as PositionLost
     from bocadillo.errors import WebSocketDisconnect as WebSocketDisconnect
     from bocadillo.events import EventView as EventView
     from bocadillo.handlers import Handler as Handler
@@ -39,11 +47,20 @@ __version__ = "1.0.0.dev0"
 
 _ROOMS = {
     "applications": ("App",),
+    "channels": (
+        "Channels",
+        "HistoryLimits",
+        "Position",
+        "Present",
+        "Publication",
+        "Published",
+    ),
     "classviews": ("WebSocketView",),
     "codecs": ("Json", "MessagePack"),
     "controllers": ("WebSocketHandler", "controller", "websocket_mapping"),
     "errors": (
         "BocadilloError",
+        "BrokerError",
         "ConcurrencyError",
         "ConfigurationError",
         "ConnectionStateError",
@@ -53,6 +70,7 @@ _ROOMS = {
         "InvalidMessage",
         "InvalidParameters",
         "InvalidResponse",
+        "PositionLost",
         "WebSocketDisconnect",
     ),
     "events": ("EventView",),

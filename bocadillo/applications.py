@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler, Lifespan, Receive, Scope, Send
 
+from bocadillo.channels import Broker, Channels, HistoryLimits
 from bocadillo.errors import ConfigurationError
 from bocadillo.origins import AllowedOrigins
 from bocadillo.routing import HandlerT, NoMatch, Router
@@ -39,6 +40,9 @@ class App(Starlette):
             without cookies or credentials, and never to a loopback host.
         providers: dishka's providers of what handlers ask for by `Inject[…]`.
         controllers: Classes with `@controller`, or modules of them.
+        broker: What carries publications: "memory://", within this process, "redis://…",
+            or a `Broker`; None where no channels are used.
+        history: How much of each channel is kept.
         leave_grace_s: Seconds for a handler to come back to its connection after the
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
@@ -66,6 +70,8 @@ class App(Starlette):
         allowed_origins: AllowedOrigins = None,
         providers: "Sequence[BaseProvider]" = (),
         controllers: Sequence[type | ModuleType] = (),
+        broker: str | Broker | None = "memory://",
+        history: HistoryLimits | None = None,
         **times: float,
     ) -> None:
         super().__init__(
@@ -81,6 +87,8 @@ class App(Starlette):
             no_match=no_match,
             allowed_origins=allowed_origins,
             providers=providers,
+            broker=broker,
+            history=history,
             **times,
         )
         if providers:
@@ -89,6 +97,11 @@ class App(Starlette):
         if not isinstance(controllers, Sequence):
             raise ConfigurationError(f"controllers takes a list, got {controllers!r}; write [it]")
         self.include_controllers(*controllers)
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of its routes, in the running event loop; see `Router.channels`."""
+        return self.router.channels
 
     @property
     def container(self) -> "AsyncContainer":

@@ -86,29 +86,16 @@ async def _pass_messages(instance: Instance, ws: AnyWebSocket) -> None:
 
 
 def _join_audience(instance: Instance, calls: Calls) -> None:
-    """Have broadcasts reach the instance from `on_connect` to `on_disconnect`."""
-    connect, disconnect = calls.connect, calls.disconnect
+    """Have broadcasts reach the instance, from `on_connect` on, once it is accepted."""
 
     async def joined(call: Callable[[], Any]) -> None:
-        view = instance.value
-        view._join()
-        try:
-            await awaited(call())
-        finally:
-            if not view.ws.accepted:  # so there will be no `on_disconnect`
-                await view._leave()
+        await instance.value._join()
+        await awaited(call())
 
-    async def leave() -> None:
-        try:
-            if disconnect is not None:
-                await awaited(disconnect())
-        finally:
-            await instance.value._leave()
-
-    calls.handle = partial(joined, calls.handle)
-    if connect is not None:
-        calls.connect = partial(joined, connect)
-    calls.disconnect = leave
+    if calls.connect is not None:
+        calls.connect = partial(joined, calls.connect)
+    else:
+        calls.handle = partial(joined, calls.handle)
 
 
 def _check_class(cls: type) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Literal, cast, get_args, get_origin
-from weakref import WeakKeyDictionary
 
 from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
 from bocadillo.codecs import EVENT, Codec, Json, codec_for
-from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, InvalidMessage, closing
 from bocadillo.injection import Ask, Session
 from bocadillo.websockets import RecvT, SendT, WebSocket
@@ -93,11 +92,11 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
     _session: Session  # what lives with the connection
 
     _type_arguments: ClassVar[tuple[Any, Any]] = (Any, Any)
-    _audience: ClassVar["Audience"]
+    _channel: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._audience = Audience()
+        cls._channel = _channel_of(cls)
         cls._type_arguments = _type_arguments(cls)
 
     @abstractmethod
@@ -139,24 +138,22 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
         await self.ws.send(message)
 
     async def broadcast(self, message: SendT) -> None:
-        """Send a message to every connection of this class in this process, its own too.
+        """Send a message to every connection of this class, its own and other processes' too.
 
-        It is encoded once, waits for nobody and fails because of nobody. Who is too
-        slow is closed with 1013, or loses the oldest, as `when_full` says.
+        It is published on a channel of the class's own. It is encoded once, waits for no
+        reader and fails because of none. Who is too slow is closed with 1013, or loses
+        the oldest, as `when_full` says.
 
         Raises:
             TypeError: the message is not of the type, or the type is "event"; nobody
                 got anything.
             UnicodeEncodeError: the text has half of a surrogate pair; nobody got anything.
+            BrokerError: the broker does not do what it should.
         """
         codec = self.ws._send_codec
         if codec is EVENT:
             raise TypeError("cannot broadcast raw events; give the view another send_type")
-        payload = codec.encode(message)
-        if isinstance(payload, str):
-            payload.encode()  # what no server could send would fail for everybody, later
-        for delivery in type(self)._audience:
-            delivery.deliver(payload)
+        await self.ws.channels.publish(self._channel, message, codec=codec)
         # A loop of broadcasts would fill the outboxes of readers that are fast.
         await asyncio.sleep(0)
 
@@ -189,11 +186,9 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
     def _make_outbox(cls) -> Outbox:
         return Outbox(cls.max_waiting, cls.max_waiting_bytes, cls.when_full)
 
-    def _join(self) -> None:
-        type(self)._audience.join(self.ws, self._make_outbox)
-
-    async def _leave(self) -> None:
-        await type(self)._audience.leave(self.ws)
+    async def _join(self) -> None:
+        """Have broadcasts reach the connection, until it leaves all channels."""
+        await self.ws._members().join(self._channel)
 
 
 def log_of(view: type[WebSocketView[Any, Any]]) -> logging.Logger:
@@ -203,31 +198,15 @@ def log_of(view: type[WebSocketView[Any, Any]]) -> logging.Logger:
     return next(chosen, logging.getLogger("bocadillo"))
 
 
-class Audience:
-    """The open connections of one class, for each event loop its own."""
+# How many classes of one name there are: a function may make some.
+_counts: Counter[str] = Counter()
 
-    def __init__(self) -> None:
-        self._by_loop: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[WebSocket[Any, Any], Delivery]
-        ] = WeakKeyDictionary()
 
-    def __iter__(self) -> Iterator[Delivery]:
-        return iter([*self._here().values()])
-
-    def join(self, ws: WebSocket[Any, Any], make_outbox: Callable[[], Outbox]) -> None:
-        """Have broadcasts reach *ws*, unless they do already."""
-        here = self._here()
-        if ws not in here:
-            here[ws] = Delivery(ws, make_outbox())
-
-    async def leave(self, ws: WebSocket[Any, Any]) -> None:
-        """Have no more broadcasts reach *ws*; see `Delivery.close`."""
-        delivery = self._here().pop(ws, None)
-        if delivery is not None:
-            await delivery.close()
-
-    def _here(self) -> dict[WebSocket[Any, Any], Delivery]:
-        return self._by_loop.setdefault(asyncio.get_running_loop(), {})
+def _channel_of(cls: type) -> str:
+    """Return the channel of a class's broadcasts, the same in all processes of a program."""
+    name = f"view:{cls.__module__}.{cls.__qualname__}"
+    _counts[name] += 1
+    return name if _counts[name] == 1 else f"{name}#{_counts[name]}"
 
 
 def _type_arguments(cls: type[WebSocketView[Any, Any]]) -> tuple[Any, Any]:

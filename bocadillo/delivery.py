@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Hashable
 from typing import NoReturn
 
 from starlette.types import Message
@@ -12,7 +13,7 @@ from bocadillo.connection import CLOSE_TIMEOUT_S, Connection
 from bocadillo.states import CLOSE, DISCONNECT, SEND
 
 # IANA registry "WebSocket Close Code Number": "try again later".
-TOO_SLOW = 1013
+TRY_AGAIN_LATER = 1013
 
 # How often to look whether a message that the view was sending has gone.
 POLL_INTERVAL_S = 0.02
@@ -36,21 +37,30 @@ class Delivery:
         self._outbox = outbox
         self._raw_send = connection._raw_send
         self._writer: asyncio.Task[None] | None = None
-        self._offered = 0  # payloads ever offered
         self._farewell: asyncio.Task[None] | None = None
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._lock = asyncio.Lock()  # held by who is sending
 
-    def deliver(self, payload: Payload) -> None:
-        """Queue one payload; a reader that is too slow for its outbox is closed with 1013."""
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits here, so that what is written now comes in its turn."""
+        writer, connection = self._writer, self._connection
+        return (writer is None or writer.done()) and connection.is_open and connection.accepted
+
+    def deliver(self, payload: Payload, key: Hashable = None) -> None:
+        """Queue one payload; a reader that is too slow for its outbox is closed with 1013.
+
+        Args:
+            payload: What to send, text or binary.
+            key: What it is the newest of, where the outbox keeps the latest; see `Outbox`.
+        """
         connection = self._connection
         # Open means that `accept` was called, accepted that it has been sent.
         if not (connection.is_open and connection.accepted):
             return
-        if not self._outbox.offer(payload):
-            self._give_up()
+        if not self._outbox.offer(payload, key):
+            self.give_up("too slow")
             return
-        self._offered += 1
         if self._writer is None or self._writer.done():
             earlier = connection._begun
             connection._raw_send = self._send_in_turn
@@ -72,19 +82,24 @@ class Delivery:
 
     # Too slow
 
-    def _give_up(self) -> None:
-        """Count the reader as left with 1013; its view is told so, or cancelled."""
+    def give_up(self, reason: str) -> None:
+        """Count the reader as left with 1013; its view is told so, or cancelled.
+
+        Without effect on a connection that is closed, or has been given up before.
+        """
         connection = self._connection
+        if not connection.is_open:
+            return
         self._outbox.clear()
-        connection._hear_leaving({"type": DISCONNECT, "code": TOO_SLOW, "reason": "too slow"})
+        connection._hear_leaving({"type": DISCONNECT, "code": TRY_AGAIN_LATER, "reason": reason})
         connection._inbox.refuse(self._tell)
-        self._farewell = asyncio.get_running_loop().create_task(self._say_farewell())
+        self._farewell = asyncio.get_running_loop().create_task(self._say_farewell(reason))
 
     def _tell(self, _: None) -> NoReturn:
         raise self._connection._disconnect()
 
-    async def _say_farewell(self) -> None:
-        event = {"type": CLOSE, "code": TOO_SLOW, "reason": "too slow"}
+    async def _say_farewell(self, reason: str) -> None:
+        event = {"type": CLOSE, "code": TRY_AGAIN_LATER, "reason": reason}
         # It waits behind what the peer does not take.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -128,12 +143,12 @@ class Delivery:
     async def _send_in_turn(self, event: Message) -> None:
         """Send an event of the view's own behind all that was delivered before it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append((self._offered, turn))
+        self._turns.append((self._outbox.placed, turn))
         await turn
         await self._send_alone(event)
 
     def _give_turns(self) -> None:
-        done = self._offered - len(self._outbox)
+        done = self._outbox.placed - len(self._outbox)
         while self._turns and self._turns[0][0] <= done:
             turn = self._turns.popleft()[1]
             if not turn.done():

@@ -6,6 +6,7 @@
 | raises WebSocketException         | its code and reason; before accept HTTP 403       |
 | raises HTTPException              | before accept that answer; after it 1008 or 1011  |
 | lets InvalidMessage escape        | 1007, or 1003 for the wrong kind of frame         |
+| lets BrokerError escape           | 1013; before accept HTTP 503                      |
 | raises anything else              | 1011; before accept HTTP 500                      |
 
 An exception is first offered to the application's exception handlers. What a client did
@@ -26,7 +27,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo.close import is_sendable
-from bocadillo.errors import ConfigurationError, InvalidMessage, closing, printable
+from bocadillo.errors import BrokerError, ConfigurationError, InvalidMessage, closing, printable
 from bocadillo.hints import name_of
 from bocadillo.leaving import SERVICE_RESTART, Cancellation, Watch
 from bocadillo.websockets import WebSocket
@@ -109,6 +110,11 @@ async def _answer(view: Named, ws: AnyWebSocket, exc: Exception) -> None:
         return
     if isinstance(exc, InvalidMessage):
         log.info("closed with %d: %s", exc.code, exc)
+    elif isinstance(exc, BrokerError):
+        log.error("%s: %s", "closed with 1013" if ws.accepted else "refused with HTTP 503", exc)
+        if not ws.accepted:
+            await refuse(ws, 503, "Service Unavailable\n")
+            return
     elif isinstance(exc, HTTPException):
         log.info("ended by HTTP %d: %s", exc.status_code, printable(str(exc.detail)))
         if not ws.accepted:

@@ -43,6 +43,42 @@ class ConcurrencyError(BocadilloError, RuntimeError):
     """Two tasks tried to receive from one connection at the same time."""
 
 
+class BrokerError(BocadilloError, RuntimeError):
+    """What carries publications between processes cannot be reached, or refuses.
+
+    Of a `publish` that raises this, nobody knows whether it was carried out.
+    """
+
+
+class PositionLost(BocadilloError, LookupError):
+    """Not all publications after a position can be had any more.
+
+    Args:
+        channel: Where.
+        why: "epoch changed": the broker has forgotten the channel, or was restarted;
+            "trimmed": the history does not reach back so far; "too slow": the reader did
+            not take them in time.
+        since: The position; the last that was seen.
+    """
+
+    def __init__(self, channel: str, why: str, since: Any) -> None:
+        super().__init__(channel, why, since)
+        self.channel = channel
+        self.why = why
+        self.since = since
+
+    def __str__(self) -> str:
+        told = _WHY_LOST.get(self.why, self.why)
+        return f"publications on {self.channel!r} after {self.since} are lost: {told}"
+
+
+_WHY_LOST = {
+    "epoch changed": "the broker was emptied or restarted since, or has forgotten the channel",
+    "trimmed": "the history of the channel does not reach back so far",
+    "too slow": "the reader did not take them in time",
+}
+
+
 class InvalidMessage(BocadilloError, ValueError):
     """The client sent a message that is not of the expected type.
 
@@ -181,6 +217,8 @@ def closing(exc: BaseException) -> tuple[int, str]:
     if isinstance(exc, HTTPException):
         code = 1008 if exc.status_code in (401, 403) else 1011
         return code, cut_reason(_text(exc.detail))
+    if isinstance(exc, BrokerError):
+        return 1013, "try again later"
     return 1011, ""
 
 

@@ -99,7 +99,8 @@ async def run(steps: Steps, ws: AnyWebSocket) -> None:
         try:
             await course.end()
         finally:
-            ws._leave_open = None  # it knows the connection, and rings are freed late
+            # They know the connection, and rings are freed late.
+            ws._leave_open = ws._memberships = None
             ws._inbox.close()
 
 
@@ -173,18 +174,21 @@ class _Course:
         """Call `on_disconnect` and release, to their ends, whoever cancels meanwhile."""
         disconnect = self._disconnect if self._ws.accepted else None
         release, self._release = self._release, None
-        if disconnect is None and release is None:
+        if disconnect is None and release is None and self._ws._memberships is None:
             return
         await finish(self._end(disconnect, release))
 
     async def _end(self, disconnect: Hook | None, release: Release | None) -> None:
         if disconnect is not None:
-            await self._call("on_disconnect", partial(self._bounded, disconnect))
+            await self._call("on_disconnect", partial(self._bounded, "on_disconnect", disconnect))
+        if self._ws._memberships is not None:
+            leave = self._ws._memberships.end
+            await self._call("leaving channels", partial(self._bounded, "leaving channels", leave))
         if release is not None:
             failure, self._failure = self._failure, None
             await self._call("closing what was injected", partial(release, failure))
 
-    async def _bounded(self, hook: Hook) -> None:
+    async def _bounded(self, what: str, hook: Hook) -> None:
         seconds = self._steps.times.disconnect_timeout
         try:
             async with asyncio.timeout(seconds) as bound:
@@ -193,7 +197,7 @@ class _Course:
             if not bound.expired():  # one of the user's own
                 raise
             log = ConnectionLog(self._steps, self._ws)
-            log.error("on_disconnect took more than %g s, and was cancelled", seconds)
+            log.error("%s took more than %g s, and was cancelled", what, seconds)
 
     async def _call(self, what: str, hook: Hook) -> None:
         try:

@@ -127,6 +127,9 @@ def within(router: RouterOptions, route: BaseRoute) -> BaseRoute:
             route = copy.copy(route)
             route.endpoint = route.app = view.within(router)
     elif isinstance(route, Mount | Host) and (router.hooks or router.supply is not None):
+        options = getattr(_mounted_router(route.app), "options", None)
+        if isinstance(options, RouterOptions):
+            options.enter(router)
         route = copy.copy(route)
         route.app = _Entering(router, route.app)
     elif isinstance(route, StarletteWebSocketRoute) and router.hooks:
@@ -135,6 +138,13 @@ def within(router: RouterOptions, route: BaseRoute) -> BaseRoute:
             "make it a bocadillo.WebSocketRoute, or put it into a router without hooks"
         )
     return route
+
+
+def _mounted_router(app: Any) -> Any:
+    """Return what has the routes of a mounted application."""
+    while isinstance(app, _Entering):
+        app = app.app
+    return getattr(app, "router", app)
 
 
 def below(prefix: str, route: BaseRoute) -> BaseRoute:

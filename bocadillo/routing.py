@@ -20,6 +20,7 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
 
 from bocadillo import behind_websockets
+from bocadillo.channels import Broker, Channels, ChannelsByLoop, HistoryLimits
 from bocadillo.controllers import controller_routes
 from bocadillo.errors import ConfigurationError, WebSocketDisconnect
 from bocadillo.injection import Supply
@@ -72,6 +73,9 @@ class Router(StarletteRouter):
             without cookies or credentials, and never to a loopback host.
         providers: dishka's providers of what handlers ask for by `Inject[…]`; None for
             those of the router around it.
+        broker: What carries publications: "memory://", "redis://…", or a `Broker`; None
+            for the channels of the router around it.
+        history: How much of each channel is kept.
         leave_grace_s: Seconds for a handler to come back to its connection after the
             client has left; then it is cancelled.
         shutdown_grace_s: Seconds for handlers to end when the server shuts down.
@@ -98,6 +102,8 @@ class Router(StarletteRouter):
         no_match: NoMatch = "deny",
         allowed_origins: AllowedOrigins = None,
         providers: "Sequence[BaseProvider] | None" = None,
+        broker: str | Broker | None = None,
+        history: HistoryLimits | None = None,
         **times: float,
     ) -> None:
         self._routes = Routes(self._take)
@@ -105,11 +111,18 @@ class Router(StarletteRouter):
         if no_match not in ("deny", "close"):
             raise ConfigurationError(f"no_match must be 'deny' or 'close', got {no_match!r}")
         self.no_match = no_match
+        channels = None if broker is None else ChannelsByLoop(broker, history)
         self.options = RouterOptions(
             hooks=plan_hooks(process_request),
             times=Times(**times) if times else None,
             origins=None if allowed_origins is None else Origins(allowed_origins),
-            supply=None if providers is None else Supply(providers),
+            supply=(
+                None
+                if providers is None
+                else Supply(providers, None if channels is None else channels.here)
+            ),
+            channels=channels,
+            own_channels=ChannelsByLoop(history=history),
         )
         if self.options.supply is not None:
             for hook in self.options.hooks:
@@ -139,6 +152,18 @@ class Router(StarletteRouter):
     @times.setter
     def times(self, times: Times) -> None:
         self.options.times = times
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of its routes, in the running event loop.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        options = self.options
+        while options.channels is None and options.around is not None:
+            options = options.around
+        return (options.channels or options.own_channels).here()
 
     @property
     def container(self) -> "AsyncContainer":
@@ -176,11 +201,15 @@ class Router(StarletteRouter):
             view.check(outer)
             routers |= dict.fromkeys((*outer, *view.routers))
         try:
+            for router in routers:
+                if router.channels is not None:
+                    await router.channels.start()
             async with self._users_lifespan(app) as state:
                 yield state
         finally:
             async with contextlib.AsyncExitStack() as closing:
                 for router in routers:
+                    closing.push_async_callback((router.channels or router.own_channels).close)
                     closing.push_async_callback((router.supply or router.bare).close)
 
     def websocket_route(
@@ -257,6 +286,7 @@ class Router(StarletteRouter):
             check_path(prefix)
         routes = [below(prefix, route) for route in router.routes]
         router._inclusions.append((self, prefix))
+        router.options.enter(self.options)
         for route in routes:
             self.routes.append(route)
 

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import is_typeddict
 
 from bocadillo import lifecycle
+from bocadillo.channels import ChannelsByLoop
 from bocadillo.classes import ClassPlan
 from bocadillo.classviews import WebSocketView, log_of
 from bocadillo.codecs import Codec, codec_for
@@ -21,10 +22,11 @@ from bocadillo.hints import name_of, value_types_of
 from bocadillo.injection import Ask, Session, Sessions, Supply
 from bocadillo.leaving import Times
 from bocadillo.lifecycle import Calls
+from bocadillo.memberships import Memberships
 from bocadillo.origins import Origins
 from bocadillo.params import CallPlan
 from bocadillo.shared import SharedMethod, SharedPlan
-from bocadillo.websockets import WebSocket
+from bocadillo.websockets import Members, WebSocket
 from bocadillo.wire import CaughtCloseCodes, check_caught_close_codes
 
 ViewFunction: TypeAlias = Callable[..., Awaitable[Any]]
@@ -36,6 +38,9 @@ ROUTERS_KEY = "bocadillo.routers"
 
 # Supplies views that are in no router: nothing but the connection itself.
 NOTHING = Supply()
+
+# The channels of such views.
+ALONE = ChannelsByLoop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ class ViewOptions:
 class RouterOptions:
     """What a router brings to its views; None means "as the router around it says".
 
-    `bare` stands for the supply where no router has providers.
+    `bare` stands for the supply where no router has providers, `own_channels` for the
+    channels where none has any.
     """
 
     hooks: Sequence["HookPlan"] = ()
@@ -63,6 +69,14 @@ class RouterOptions:
     origins: Origins | None = None
     supply: Supply | None = None
     bare: Supply = field(default_factory=Supply)
+    channels: ChannelsByLoop | None = None
+    own_channels: ChannelsByLoop = field(default_factory=ChannelsByLoop)
+    around: "RouterOptions | None" = None  # the first that took it in
+
+    def enter(self, outer: "RouterOptions") -> None:
+        """Note which router is around this one."""
+        if self.around is None and outer is not self:
+            self.around = outer
 
 
 class HookPlan:
@@ -169,6 +183,8 @@ class View:
     def within(self, router: RouterOptions) -> Self:
         """Return the same view inside one router more, the outermost."""
         view = copy.copy(self)
+        if self.routers:
+            self.routers[0].enter(router)
         view.routers = (router, *self.routers)
         view._settle()
         return view
@@ -184,8 +200,11 @@ class View:
         outer = tuple(router for router in passed if router not in self.routers)
         if self._checked != (outer, self._plan.asks):  # a class of events may get more
             self.check(outer)
+        routers = (*outer, *self.routers)
+        ws._channels = _channels(routers).here
+        ws._make_memberships = partial(_members, self.handler)
         sessions = Sessions(ws, self.times.disconnect_timeout)
-        calls = self._plan.bind(ws, sessions.of(_supply((*outer, *self.routers))))
+        calls = self._plan.bind(ws, sessions.of(_supply(routers)))
         hooks = [*self._hooks_within(outer)]
         bound = [hook.bind(ws, sessions.of(supply)) for hook, supply in hooks]
         calls.hooks = (*bound, *calls.hooks)
@@ -241,6 +260,17 @@ def _supply(routers: Sequence[RouterOptions]) -> Supply:
     """Return what supplies a view inside routers: the innermost that has providers."""
     fallback = routers[0].bare if routers else NOTHING
     return next((r.supply for r in reversed(routers) if r.supply is not None), fallback)
+
+
+def _channels(routers: Sequence[RouterOptions]) -> ChannelsByLoop:
+    """Return the channels of a view inside routers: those of the innermost that has some."""
+    fallback = routers[0].own_channels if routers else ALONE
+    return next((r.channels for r in reversed(routers) if r.channels is not None), fallback)
+
+
+def _members(handler: Any, ws: WebSocket[Any, Any]) -> Members:
+    make_outbox = handler._make_outbox if _is_typed_view(handler) else None
+    return Memberships(ws, ws.channels, make_outbox)
 
 
 class FunctionPlan:

@@ -5,12 +5,14 @@ formats, logs or looks up by name, and what they compare and call was worked out
 the connection was made.
 """
 
-from collections.abc import Callable
-from typing import Any, Generic, Literal, Self, cast
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Generic, Literal, Protocol, Self, cast
 
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypeVar
 
+from bocadillo.channels import Channels, Position
+from bocadillo.channels.outbox import WhenFull
 from bocadillo.codecs import BYTES, EVENT, JSON, TEXT, MessagePack, Payload, codec_for, encode_json
 from bocadillo.connection import Connection
 from bocadillo.errors import ConnectionStateError, WebSocketDisconnect
@@ -70,6 +72,10 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
         if self._receive_codec not in (TEXT, BYTES):
             self._decode = self._receive_codec.decode
         self._verbatim = {TEXT: str, BYTES: bytes}.get(self._send_codec, _NoType)
+        # Set by the view: the channels of its router, and what has been joined of them.
+        self._channels: Callable[[], Channels] | None = None
+        self._memberships: Members | None = None
+        self._make_memberships: Callable[[Any], Members] | None = None
 
     @property
     def receive_type(self) -> Any:
@@ -223,6 +229,99 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
             await self.send_text(text)
         else:
             await self.send_bytes(text.encode())
+
+    # Channels
+
+    @property
+    def channels(self) -> Channels:
+        """The channels of the application or router that serves the connection.
+
+        Raises:
+            ConnectionStateError: it is served by neither.
+        """
+        if self._channels is None:
+            raise ConnectionStateError(
+                "this connection has no channels; they come with a route of an App or Router"
+            )
+        return self._channels()
+
+    async def join(
+        self,
+        channel: str,
+        *,
+        history: int = 0,
+        since: Position | None = None,
+        presence: Any = None,
+        when_full: WhenFull | None = None,
+        key: Callable[[Payload], Hashable] | None = None,
+        on_gap: Any = "continue",
+    ) -> None:
+        """Send to this connection what is published on a channel, until it leaves.
+
+        First the history, oldest first, then what came meanwhile, each publication once
+        and in order. They are sent as they were published, text or binary.
+
+        Args:
+            channel: Any text.
+            history: Most publications of the past, the newest ones.
+            since: A position, after which all publications are sent instead.
+            presence: What others see of the connection in `channels.presence(channel)`, any
+                JSON value but None; without it, it is not seen.
+            when_full: What happens when 1,024 payloads or 1 MiB of them wait for the
+                client: "close", by 1013, as by default, "drop_oldest", or "latest", by which
+                of payloads with the same key only the newest waits. A connection has one
+                outbox, and one of these, for all that it joins.
+            key: For "latest": from a payload, what it is the newest of; the channel by default.
+            on_gap: What happens when publications were lost: "continue", "close" the
+                connection by 1013, or a value to send, of the send type.
+
+        Joining a channel again changes nothing but the presence. Disconnecting leaves.
+
+        Raises:
+            PositionLost: not all publications after *since* can be had; it has not joined.
+            BrokerError: the broker does not do what it should; it has not joined.
+            ConfigurationError: the options do not go together.
+            ConnectionStateError: the connection has no channels, or is not accepted.
+        """
+        if self._phase is not State.OPEN:
+            self._refuse_send()
+        await self._members().join(
+            channel,
+            history=history,
+            since=since,
+            presence=presence,
+            when_full=when_full,
+            key=key,
+            on_gap=on_gap,
+        )
+
+    async def leave(self, channel: str) -> None:
+        """Send nothing more of a channel to this connection; see `join`."""
+        if self._memberships is not None:
+            await self._memberships.leave(channel)
+
+    def _members(self) -> "Members":
+        if self._memberships is None:
+            if self._make_memberships is None:
+                raise ConnectionStateError(
+                    "this connection has no channels; they come with a route of an App or Router"
+                )
+            self._memberships = self._make_memberships(self)
+        return self._memberships
+
+
+class Members(Protocol):
+    """The channels that a connection has joined; see `memberships`."""
+
+    @property
+    def join(self) -> Callable[..., Awaitable[None]]:
+        """Join a channel."""
+
+    async def leave(self, channel: str) -> None:
+        """Leave a channel."""
+
+    async def end(self) -> None:
+        """Leave all channels, for good."""
 
 
 class _NoType:

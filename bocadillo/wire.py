@@ -108,9 +108,9 @@ class Wire(HTTPConnection):
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits that name this connection in log lines."""
+        """Sixteen hexadecimal digits that name this connection, in log lines and channels."""
         if not hasattr(self, "_id"):
-            self._id = secrets.token_hex(4)
+            self._id = secrets.token_hex(8)
         return self._id
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from bocadillo import (
     WebSocketView,
 )
 from bocadillo.codecs import TEXT
-from bocadillo.views import View, ViewOptions
+from bocadillo.views import ALONE, View, ViewOptions
 from tests.fakes import FakeServer, binary, left, run, settle, text
 
 T = TypeVar("T")
@@ -467,7 +467,7 @@ class WrongType(WebSocketView["Nowhere"]):  # type: ignore[name-defined]
         (WebSocketView, "view WebSocketView is abstract; it lacks: handle"),
         (Abstract, "view Abstract is abstract; it lacks: handle, on_connect"),
         (WrongFrame, r"view WrongFrame\(\): frame must be 'text' or 'bytes', got 'binary'"),
-        (WrongPolicy, "when_full must be 'close' or 'drop_oldest', got 'wait'"),
+        (WrongPolicy, "when_full must be 'close', 'drop_oldest' or 'latest', got 'wait'"),
         (WrongBounds, "at least 1 payload"),
         (WrongTime, "disconnect_timeout must be a number of seconds, got -1"),
         (WrongType, r"view WrongType\(\): .*'Nowhere'"),
@@ -578,6 +578,67 @@ def test_a_dead_peer_does_not_reach_the_sender() -> None:
     run(scenario)
 
 
+def room_of(kind: str) -> type[WebSocketView[Any, Any]]:
+    """Return a class that is named as all others of this function."""
+
+    class Made(WebSocketView[str]):
+        async def handle(self) -> None:
+            async for message in self.messages:
+                await self.broadcast(f"{kind} {message}")
+
+    return Made
+
+
+def test_two_classes_of_one_name_are_two_audiences() -> None:
+    """A function may make classes; what they tell their own stays there."""
+    cats, dogs = room_of("cats"), room_of("dogs")
+
+    async def scenario() -> None:
+        cat, dog = await clients_of(cats, dogs)
+
+        await cat.say("meow")
+        await dog.say("woof")
+
+        assert cat.got == ["cats meow"]
+        assert dog.got == ["dogs woof"]
+        for client in (cat, dog):
+            await client.leave()
+
+    run(scenario)
+    assert cats._channel != dogs._channel
+
+
+def test_the_channel_of_a_class_is_known_to_all_processes() -> None:
+    """By where it is defined, and nothing that another process would not know."""
+    assert Room._channel == "view:tests.test_classviews.Room"
+    assert SubRoom._channel == "view:tests.test_classviews.SubRoom"
+
+
+def test_a_view_joins_channels_by_the_outbox_of_its_class() -> None:
+    """A connection has one outbox, and the class has said what happens when it is full."""
+    told: list[str] = []
+
+    class Joins(WebSocketView[str]):
+        when_full = "latest"
+        max_waiting = 1
+
+        async def handle(self) -> None:
+            await self.ws.join("x", key=len)
+            await self.ws.join("y", when_full="latest")
+            try:
+                await self.ws.join("z", when_full="close")
+            except ConfigurationError as exc:
+                told.append(str(exc))
+            await self.ws.channels.publish("x", "published", codec="text")
+            await self.send("sent")
+
+    assert sent(serve(Joins)) == ["published", "sent", 1000]
+    assert told == [
+        "this connection has an outbox by when_full='latest', and has but one; open another "
+        "connection for when_full='close'"
+    ]
+
+
 class RoomInBytes(Room):
     frame = "bytes"
     value_type = "json"
@@ -615,7 +676,8 @@ def test_hooks_may_broadcast() -> None:
     """Who comes hears itself come, and who has left hears nothing."""
 
     async def scenario() -> None:
-        first, second = await clients_of(Greets, Greets)
+        (first,) = await clients_of(Greets)
+        (second,) = await clients_of(Greets)
 
         await second.leave()
         await settle()
@@ -646,7 +708,7 @@ def test_who_was_not_let_in_is_not_kept(query: bytes) -> None:
         server = FakeServer(query_string=query)
         await View(Refuses)(server.scope, server.receive, server.send)
 
-        assert [*Refuses._audience] == []
+        assert ALONE.here().readers(Refuses._channel) == 0
 
     run(scenario)
 
@@ -666,7 +728,7 @@ def test_who_is_let_in_by_an_exception_handler_is_not_kept_either() -> None:
         await app(server.scope, server.receive, server.send)
 
         assert sent(server) == [4404]
-        assert [*Refuses._audience] == []
+        assert app.channels.readers(Refuses._channel) == 0
 
     run(scenario)
 
@@ -762,10 +824,9 @@ def test_a_reader_that_is_too_slow_is_closed_and_its_hook_runs_once() -> None:
 
     async def scenario() -> None:
         (slow,) = await clients_of(IsTold)
-        (delivery,) = IsTold._audience
 
-        for payload in "abc":
-            delivery.deliver(payload)
+        channels, channel = ALONE.here(), IsTold._channel
+        await asyncio.gather(*(channels.publish(channel, text, codec="text") for text in "abc"))
         await settle()
         slow.server.queue.put_nowait(left(1013, "too slow"))
         await slow.task

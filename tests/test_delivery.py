@@ -328,6 +328,91 @@ def test_a_reader_may_be_kept_current_instead() -> None:
     run(scenario)
 
 
+def test_by_latest_the_newest_of_each_key_waits_in_the_place_of_the_first() -> None:
+    """Payloads without a key are on their own; the view's turn comes in its place."""
+
+    async def scenario() -> None:
+        server = BusyServer()
+        ws, outbox, delivery = await delivering(server, when_full="latest")
+        server.takes.clear()
+        delivery.deliver("0", "a")
+        await settle()
+
+        for payload, key in (("a1", "a"), ("b1", "b"), ("c", None), ("a2", "a")):
+            delivery.deliver(payload, key)
+        sending = asyncio.create_task(ws.send("view's"))
+        await settle()
+        delivery.deliver("b2", "b")
+        delivery.deliver("c", None)
+        server.takes.set()
+        await sending
+        await settle()
+
+        assert [payload for payload in sent(server) if payload != "view's"] == [
+            *("0", "a2", "b2", "c", "c")
+        ]
+        assert sent(server).index("view's") > sent(server).index("b2")
+        assert (outbox.conflated, outbox.dropped) == (2, 0)
+
+    run(scenario)
+
+
+def test_who_is_given_up_twice_is_closed_once() -> None:
+    """For what two channels lost at once, say; and a closed connection not at all."""
+
+    async def scenario() -> None:
+        server, closed = FakeServer(), FakeServer()
+        ws, _, delivery = await delivering(server)
+        other, _, too_late = await delivering(closed)
+        await other.close(4000)
+
+        delivery.give_up("publications were lost")
+        delivery.give_up("too slow")
+        too_late.give_up("too slow")
+        await settle()
+        await delivery.close()
+        await too_late.close()
+
+        assert sent(server) == [1013]
+        assert server.sent[-1]["reason"] == "publications were lost"
+        assert (ws.close_code, other.close_code) == (1013, 4000)
+        assert sent(closed) == [4000]
+        assert len(asyncio.all_tasks()) == 1
+
+    run(scenario)
+
+
+def test_a_reader_is_idle_while_nothing_waits_and_it_is_there() -> None:
+    """Only then may something be written past its outbox."""
+
+    async def scenario() -> None:
+        server = BusyServer()
+        ws = server.websocket()
+        delivery = Delivery(ws, Outbox())
+        assert not delivery.is_idle
+        server.takes.clear()
+        accepting = asyncio.create_task(ws.accept())
+        await settle()
+        assert not delivery.is_idle
+        server.takes.set()
+        await accepting
+        assert delivery.is_idle
+
+        server.takes.clear()
+        delivery.deliver("1")
+        assert not delivery.is_idle
+        await settle()
+        assert not delivery.is_idle
+        server.takes.set()
+        await settle()
+        assert delivery.is_idle
+
+        await ws.close()
+        assert not delivery.is_idle
+
+    run(scenario)
+
+
 def test_closing_waits_for_the_close_frame_of_a_reader_that_was_too_slow() -> None:
     """Cancelled with its view, the reader would only see a lost connection."""
 

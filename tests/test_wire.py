@@ -85,7 +85,7 @@ def test_repr_tells_path_and_state_and_id_names_the_connection() -> None:
         await ws.accept()
 
         assert repr(ws) == "<WebSocket '/room' open>"
-        assert len(ws.id) == 8
+        assert len(ws.id) == 16
         assert ws.id == ws.id
         assert ws.id != server.websocket().id
 

@@ -1,1 +1,37 @@
-"""Channels: what reaches many connections at once. So far, the outbox of one reader."""
+"""Channels: what is published by a name reaches all who read it, in every process."""
+
+from bocadillo.channels.broker import Broker, Listener
+from bocadillo.channels.by_loop import ChannelsByLoop
+from bocadillo.channels.counters import Counters
+from bocadillo.channels.hub import Channels
+from bocadillo.channels.memory import MemoryBroker
+from bocadillo.channels.presence import PresenceStore, Present, presence_channel
+from bocadillo.channels.publications import (
+    HistoryLimits,
+    Past,
+    Position,
+    Publication,
+    Published,
+)
+from bocadillo.channels.rooms import Group, Reader
+from bocadillo.channels.subscriptions import Publications
+
+__all__ = [
+    "Broker",
+    "Channels",
+    "ChannelsByLoop",
+    "Counters",
+    "Group",
+    "HistoryLimits",
+    "Listener",
+    "MemoryBroker",
+    "Past",
+    "Position",
+    "PresenceStore",
+    "Present",
+    "Publication",
+    "Publications",
+    "Published",
+    "Reader",
+    "presence_channel",
+]

@@ -1,15 +1,29 @@
 """`Outbox`: payloads that wait for one reader, bounded in number and bytes."""
 
 from collections import deque
-from typing import Literal, TypeAlias
+from collections.abc import Hashable
+from typing import Literal, TypeAlias, get_args
 
 from bocadillo.errors import ConfigurationError
 
 Payload: TypeAlias = str | bytes
-WhenFull: TypeAlias = Literal["close", "drop_oldest"]
+WhenFull: TypeAlias = Literal["close", "drop_oldest", "latest"]
 
 DEFAULT_LIMIT = 1024
 DEFAULT_MAX_BYTES = 1024 * 1024
+
+
+class _Keyed:
+    """The place of the newest payload of a key."""
+
+    __slots__ = ("key", "payload")
+
+    def __init__(self, key: Hashable, payload: Payload) -> None:
+        self.key = key
+        self.payload = payload
+
+    def __len__(self) -> int:
+        return len(self.payload)
 
 
 class Outbox:
@@ -20,16 +34,34 @@ class Outbox:
         max_bytes: Most bytes held at once; at least 1. A text counts by its characters.
         when_full: What a full outbox does with one payload more. "drop_oldest" keeps
             the reader current; "close" keeps it complete, and `offer` returns False so
-            that the caller can close the connection.
+            that the caller can close the connection. "latest" is "drop_oldest", and of
+            payloads offered with the same key only the newest waits, full or not, in
+            the place of the first: a key that changes all the time is not put off by it.
 
     `offer` never waits, so one slow reader cannot delay the others. A payload larger
     than `max_bytes` is held all the same where nothing else is.
+
+    Attributes:
+        dropped: Payloads lost since the outbox was made.
+        conflated: Payloads that a newer one of their key has replaced.
+        placed: Payloads that got a place of their own, be they taken, dropped or
+            waiting; the first `placed - len(outbox)` of the places are done with.
 
     Raises:
         ConfigurationError: a bound below 1, or an unknown policy.
     """
 
-    __slots__ = ("_bytes", "_limit", "_max_bytes", "_payloads", "_when_full", "dropped")
+    __slots__ = (
+        "_by_key",
+        "_bytes",
+        "_limit",
+        "_max_bytes",
+        "_payloads",
+        "conflated",
+        "dropped",
+        "placed",
+        "when_full",
+    )
 
     def __init__(
         self,
@@ -41,34 +73,43 @@ class Outbox:
             raise ConfigurationError(
                 f"an outbox must hold at least 1 payload and 1 byte, got {limit} and {max_bytes}"
             )
-        if when_full not in ("close", "drop_oldest"):
+        if when_full not in get_args(WhenFull):
             raise ConfigurationError(
-                f"when_full must be 'close' or 'drop_oldest', got {when_full!r}"
+                f"when_full must be 'close', 'drop_oldest' or 'latest', got {when_full!r}"
             )
-        self._payloads: deque[Payload] = deque()
+        self._payloads: deque[Payload | _Keyed] = deque()
+        self._by_key: dict[Hashable, _Keyed] | None = {} if when_full == "latest" else None
         self._bytes = 0
         self._limit = limit
         self._max_bytes = max_bytes
-        self._when_full = when_full
-        self.dropped = 0  # payloads lost since the outbox was made
+        self.when_full = when_full
+        self.dropped = 0
+        self.conflated = 0
+        self.placed = 0
 
     def __len__(self) -> int:
         return len(self._payloads)
 
-    def offer(self, payload: Payload) -> bool:
+    def offer(self, payload: Payload, key: Hashable = None) -> bool:
         """Add *payload*; return whether it, and all before it, will be delivered or dropped.
 
-        False means that the outbox is full and its reader has to be closed.
+        False means that the outbox is full and its reader has to be closed. By "latest",
+        *key* tells what the payload is the newest of; without one it is on its own.
         """
         size = len(payload)
+        if key is not None and self._by_key is not None:
+            place = self._by_key.get(key)
+            if place is not None:
+                self._replace(place, payload)
+                return True
         while self._payloads and (
             len(self._payloads) >= self._limit or self._bytes + size > self._max_bytes
         ):
-            if self._when_full == "close":
+            if self.when_full == "close":
                 return False
-            self._bytes -= len(self._payloads.popleft())
+            self.take()
             self.dropped += 1
-        self._payloads.append(payload)
+        self._place(payload, key)
         self._bytes += size
         return True
 
@@ -78,9 +119,34 @@ class Outbox:
             return None
         payload = self._payloads.popleft()
         self._bytes -= len(payload)
+        if isinstance(payload, _Keyed):
+            if self._by_key is not None:
+                del self._by_key[payload.key]
+            return payload.payload
         return payload
 
     def clear(self) -> None:
         """Forget all payloads."""
         self._payloads.clear()
+        if self._by_key is not None:
+            self._by_key.clear()
         self._bytes = 0
+
+    def _replace(self, place: _Keyed, payload: Payload) -> None:
+        self.conflated += 1
+        self._bytes += len(payload) - len(place.payload)
+        place.payload = payload
+        while self._bytes > self._max_bytes and len(self._payloads) > 1:
+            if self._payloads[0] is place:  # the others go first
+                self._payloads.rotate(-1)
+                continue
+            self.take()
+            self.dropped += 1
+
+    def _place(self, payload: Payload, key: Hashable) -> None:
+        self.placed += 1
+        if key is None or self._by_key is None:
+            self._payloads.append(payload)
+        else:
+            place = self._by_key[key] = _Keyed(key, payload)
+            self._payloads.append(place)

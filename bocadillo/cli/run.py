@@ -1,5 +1,6 @@
 """`bocadillo run`: serve an application by uvicorn."""
 
+import os
 import shlex
 import ssl
 from typing import Any
@@ -12,6 +13,7 @@ from bocadillo.cli.grace import RELOAD_TIMEOUT_S, shutdown_timeout_s
 from bocadillo.cli.greeting import greet
 from bocadillo.cli.serve import AppConfig, listen, log_config, serve
 from bocadillo.cli.target import load
+from bocadillo.routing import Router
 
 FILE = click.Path(exists=True, dir_okay=False)
 FOLDER = click.Path(exists=True, file_okay=False)
@@ -129,6 +131,7 @@ def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
     """
     _check(options)
     app = load(target, app_dir, is_factory=factory)
+    _check_broker(app, options)
     options["log_config"] = options["log_config"] or log_config(options["log_level"])
     if options["timeout_graceful_shutdown"] is None:
         options["timeout_graceful_shutdown"] = _timeout_s(app, options["reload"])
@@ -164,6 +167,25 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--ssl-keyfile needs --ssl-certfile")
     if certificate:
         _check_certificate(certificate, key, options["ssl_keyfile_password"])
+
+
+def _check_broker(app: Any, options: dict[str, Any]) -> None:
+    """Refuse several processes of an application whose channels end at its process."""
+    router = getattr(app, "router", app)
+    channels = router.options.channels if isinstance(router, Router) else None
+    if _workers(options) > 1 and channels is not None and channels.is_local:
+        raise click.UsageError(
+            "--workers: the application's channels are memory://, which each process has for "
+            "itself, so that what one publishes reaches a part of the clients; write "
+            "App(broker='redis://…'), or App(broker=None) where no channels are used"
+        )
+
+
+def _workers(options: dict[str, Any]) -> int:
+    """Return how many processes uvicorn will start."""
+    if options["reload"]:
+        return 1
+    return int(options["workers"] or os.environ.get("WEB_CONCURRENCY", 1))
 
 
 def _check_certificate(certificate: str, key: str | None, password: str | None) -> None:

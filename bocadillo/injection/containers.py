@@ -1,9 +1,10 @@
 """dishka's containers: made of providers, looked into, closed."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bocadillo.channels import Channels
 from bocadillo.errors import ConfigurationError
 from bocadillo.injection.asks import Ask
 from bocadillo.websockets import WebSocket
@@ -34,17 +35,33 @@ def checked(providers: "Sequence[BaseProvider]") -> "tuple[BaseProvider, ...]":
     return listed
 
 
-def make_container(providers: "Sequence[BaseProvider]") -> "AsyncContainer":
-    """Return the container of scope APP that providers make."""
+def make_container(
+    providers: "Sequence[BaseProvider]", channels: Callable[[], Channels] | None = None
+) -> "AsyncContainer":
+    """Return the container of scope APP that providers make.
+
+    Args:
+        providers: dishka's.
+        channels: The channels that live with the application; None where each
+            connection knows its own.
+    """
     from dishka import Provider, Scope, make_async_container
     from dishka.exception_base import DishkaError
 
-    connection = Provider(scope=Scope.SESSION)
-    connection.from_context(WebSocket)
+    own = Provider(scope=Scope.SESSION)
+    own.from_context(WebSocket)
+    if channels is None:
+        own.provide(_channels_of, provides=Channels)
+    else:
+        own.provide(channels, provides=Channels, scope=Scope.APP)
     try:
-        return make_async_container(connection, *providers)
+        return make_async_container(own, *providers)
     except DishkaError as exc:
         raise ConfigurationError(f"the providers cannot work together: {exc}") from exc
+
+
+def _channels_of(ws: WebSocket) -> Channels:
+    return ws.channels
 
 
 def scope_of(container: "AsyncContainer", key: "DependencyKey") -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from bocadillo.channels import Channels
 from bocadillo.finishing import finish
 from bocadillo.injection.asks import Ask
 from bocadillo.injection.containers import close, get, raise_together
@@ -47,13 +48,15 @@ class Session:
 
     async def get(self, ask: Ask) -> Any:
         """Return what was asked for."""
+        if ask.key.type_hint is Channels and not self.live.replaces_channels:
+            return self._ws.channels  # the router of the view may have its own
         if self.live.has(ask):  # what is slow to make is then made once, whoever leaves
             return await self.live.get(ask)
         return await get(self.container, ask)
 
     def message(self) -> "Message":
         """Return what lives with one message, to be entered by `async with`."""
-        return Message(self.container, self._close_timeout_s)
+        return Message(self, self.container, self._close_timeout_s)
 
     async def close(self, failure: BaseException | None) -> None:
         """Close what lives with the connection; *failure* is what the view ended by."""
@@ -106,17 +109,22 @@ class Message:
     cancellation waits for that.
     """
 
-    __slots__ = ("_close_timeout_s", "_container")
+    __slots__ = ("_close_timeout_s", "_container", "_session")
 
-    def __init__(self, session: "AsyncContainer", close_timeout_s: float) -> None:
+    def __init__(
+        self, session: Session, container: "AsyncContainer", close_timeout_s: float
+    ) -> None:
         from dishka import Scope
 
+        self._session = session
         # A handler may ask in several tasks at the same time.
-        self._container = session(lock_factory=asyncio.Lock, scope=Scope.REQUEST)
+        self._container = container(lock_factory=asyncio.Lock, scope=Scope.REQUEST)
         self._close_timeout_s = close_timeout_s
 
     async def get(self, ask: Ask) -> Any:
         """Return what was asked for."""
+        if ask.key.type_hint is Channels:
+            return await self._session.get(ask)
         return await get(self._container, ask)
 
     async def __aenter__(self) -> "Message":

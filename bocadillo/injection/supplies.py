@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from bocadillo.channels import Channels
 from bocadillo.errors import ConfigurationError
 from bocadillo.injection.asks import Ask, Lifetime
 from bocadillo.injection.containers import (
@@ -46,6 +47,7 @@ class Supply:
 
     Args:
         providers: dishka's; what a later one provides takes the place of an earlier one's.
+        channels: The channels of the router; None where each connection knows its own.
 
     Each event loop has a container of its own, made when it is first needed and closed by
     `close`.
@@ -54,8 +56,13 @@ class Supply:
         ConfigurationError: the providers cannot work together.
     """
 
-    def __init__(self, providers: "Sequence[BaseProvider]" = ()) -> None:
-        self._layers = [_Layer(checked(providers))]
+    def __init__(
+        self,
+        providers: "Sequence[BaseProvider]" = (),
+        channels: Callable[[], Channels] | None = None,
+    ) -> None:
+        self._channels = channels
+        self._layers = [_Layer(checked(providers), channels)]
         self._retired: list[_Layer] = []  # of overrides that have ended, but are not closed
         self._asks: dict[Ask, None] = {}
 
@@ -91,7 +98,7 @@ class Supply:
             ConfigurationError: the providers cannot work, or what they provide does not
                 live as long as somebody needs.
         """
-        layer = _Layer((*self._layers[-1].providers, *checked(providers)))
+        layer = _Layer((*self._layers[-1].providers, *checked(providers)), self._channels)
         for ask in self._asks:
             layer.check(ask)
         self._layers.append(layer)
@@ -124,6 +131,7 @@ class Live:
     def __init__(self, container: "Callable[[], AsyncContainer]") -> None:
         self._make = container
         self._container: AsyncContainer | None = None
+        self.replaces_channels = False  # whether the user's providers have some of their own
         self._is_app: dict[DependencyKey, bool] = {}
         self._making: dict[DependencyKey, asyncio.Task[Any]] = {}
         self._built: dict[object, Any] = {}
@@ -190,11 +198,20 @@ def _look_at(making: "asyncio.Task[Any]") -> None:
 class _Layer:
     """A set of providers, and the containers made of it."""
 
-    def __init__(self, providers: "tuple[BaseProvider, ...]") -> None:
+    def __init__(
+        self,
+        providers: "tuple[BaseProvider, ...]",
+        channels: Callable[[], Channels] | None,
+    ) -> None:
         self.providers = providers
+        self._channels = channels
+        factories = (factory for one in providers for factory in one.factories)
+        self._replaces_channels = any(f.provides.type_hint is Channels for f in factories)
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
         # The container that the next loop gets; providers that cannot work show at once.
-        self._spare: AsyncContainer | None = make_container(providers) if providers else None
+        self._spare: AsyncContainer | None = None
+        if providers:
+            self._next()
 
     @property
     def is_live(self) -> bool:
@@ -205,6 +222,7 @@ class _Layer:
         live = self._by_loop.get(loop)
         if live is None:
             live = self._by_loop[loop] = Live(self._take_spare)
+            live.replaces_channels = self._replaces_channels
         return live
 
     def container(self) -> "AsyncContainer":
@@ -233,7 +251,7 @@ class _Layer:
 
     def _next(self) -> "AsyncContainer":
         if self._spare is None:
-            self._spare = make_container(self.providers)
+            self._spare = make_container(self.providers, self._channels)
         return self._spare
 
     def _take_spare(self) -> "AsyncContainer":

@@ -74,7 +74,7 @@ def test_a_large_payload_drops_as_many_as_it_needs_room() -> None:
     assert content(outbox) == ["c", "ddd"]
 
 
-@pytest.mark.parametrize("when_full", ["close", "drop_oldest"])
+@pytest.mark.parametrize("when_full", ["close", "drop_oldest", "latest"])
 def test_a_payload_larger_than_all_is_held_where_nothing_else_is(when_full: WhenFull) -> None:
     """Otherwise a single large message would close every connection."""
     outbox = Outbox(max_bytes=2, when_full=when_full)
@@ -96,11 +96,95 @@ def test_taking_and_clearing_make_room() -> None:
     assert content(outbox) == ["ef"]
 
 
+def test_of_payloads_with_one_key_only_the_newest_waits() -> None:
+    """A reader that is slow sees the present price of each thing, not all of its past."""
+    outbox = Outbox(when_full="latest")
+
+    for payload, key in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("a3", "a"), ("b22", "b")):
+        assert outbox.offer(payload, key)
+
+    assert (len(outbox), outbox.placed, outbox.conflated, outbox.dropped) == (2, 2, 3, 0)
+    assert content(outbox) == ["a3", "b22"]
+
+
+def test_a_key_that_changes_all_the_time_keeps_its_place() -> None:
+    """Put behind the others at each change, it would never come out."""
+    outbox = Outbox(when_full="latest")
+    outbox.offer("hot 0", "hot")
+
+    for n in range(1, 100):
+        outbox.offer(f"hot {n}", "hot")
+        outbox.offer(f"{n}", n)
+
+    assert outbox.take() == "hot 99"
+
+
+def test_a_key_that_was_taken_has_a_place_again() -> None:
+    """What waits is of the present; what was taken is of the past."""
+    outbox = Outbox(when_full="latest")
+
+    outbox.offer("1", "a")
+    assert outbox.take() == "1"
+    outbox.offer("2", "a")
+    outbox.clear()
+    outbox.offer("3", "a")
+    outbox.offer("4", "b")
+
+    assert content(outbox) == ["3", "4"]
+    assert outbox.conflated == 0
+
+
+def test_payloads_without_a_key_are_never_replaced() -> None:
+    """What the same connection gets from elsewhere is complete."""
+    outbox = Outbox(when_full="latest")
+
+    for payload, key in (("1", None), ("a1", "a"), ("2", None), ("a2", "a")):
+        outbox.offer(payload, key)
+
+    assert content(outbox) == ["1", "a2", "2"]
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 4}], ids=str)
+def test_an_outbox_full_of_keys_drops_the_oldest(bounds: dict[str, Any]) -> None:
+    """More keys than fit are as any other payloads."""
+    outbox = Outbox(**bounds, when_full="latest")
+
+    for key in ("a", "b", "c"):
+        assert outbox.offer(f"{key}1", key)
+    outbox.offer("a2", "a")
+
+    assert outbox.dropped == 2
+    assert content(outbox) == ["c1", "a2"]
+
+
+def test_a_newest_payload_that_is_larger_makes_room_for_itself() -> None:
+    """The bound of bytes holds for what is replaced, too."""
+    outbox = Outbox(max_bytes=4, when_full="latest")
+    for payload, key in (("1", "a"), ("2", "b"), ("3", "c")):
+        outbox.offer(payload, key)
+
+    outbox.offer("4444", "b")
+
+    assert (content(outbox), outbox.dropped) == (["4444"], 2)
+
+
+def test_keys_mean_nothing_to_other_policies() -> None:
+    """They keep what they promise, whoever offers."""
+    for when_full in ("close", "drop_oldest"):
+        outbox = Outbox(when_full=when_full)
+
+        outbox.offer("1", "a")
+        outbox.offer("2", "a")
+
+        assert content(outbox) == ["1", "2"]
+        assert (outbox.conflated, outbox.placed) == (0, 2)
+
+
 @given(
     st.lists(st.none() | st.text(max_size=5), max_size=40),
     st.integers(1, 4),
     st.integers(1, 8),
-    st.sampled_from(["close", "drop_oldest"]),
+    st.sampled_from(["close", "drop_oldest", "latest"]),
 )
 def test_an_outbox_never_holds_more_than_its_bounds(
     steps: list[str | None], limit: int, max_bytes: int, when_full: WhenFull
@@ -126,7 +210,7 @@ def test_an_outbox_never_holds_more_than_its_bounds(
     [
         ({"limit": 0}, "at least 1 payload and 1 byte, got 0 and"),
         ({"max_bytes": 0}, "at least 1 payload and 1 byte, got 1024 and 0"),
-        ({"when_full": "wait"}, "'close' or 'drop_oldest', got 'wait'"),
+        ({"when_full": "wait"}, "'drop_oldest' or 'latest', got 'wait'"),
     ],
     ids=str,
 )

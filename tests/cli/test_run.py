@@ -61,6 +61,7 @@ def test_the_way_to_all_routes_repeats_how_the_application_was_named(
 
 def test_options_reach_uvicorn(served: Served, project: Project) -> None:
     """An option that is accepted has its effect."""
+    project.write("chat.py", ECHO.replace("App()", "App(broker=None)"))
     config_file = project.write("log.ini", "[loggers]\nkeys=root\n")
 
     result = project.run(
@@ -134,9 +135,84 @@ def test_the_number_of_workers_may_come_from_the_environment(
     served: Served, project: Project
 ) -> None:
     """Hosting services set it there."""
+    project.write("chat.py", ECHO.replace("App()", "App(broker=None)"))
     CliRunner(env={"WEB_CONCURRENCY": "4"}).invoke(main, ["run", "chat:app", "--port", "0"])
 
     assert served.config.workers == 4
+
+
+LOCAL = (
+    "App()",
+    "App(broker='memory://')",
+    "App(broker=MemoryBroker())",
+    "Router(broker='memory://')",
+)
+
+SHARED = (
+    "App(broker=None)",
+    "App(broker='redis://localhost')",
+    "Router()",
+    "Router(broker='redis://localhost')",
+    "Starlette()",
+    "FastAPI()",
+    "plain",
+)
+
+IMPORTS = """
+from bocadillo import App, Router
+from bocadillo.channels import MemoryBroker
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+async def plain(scope, receive, send): ...
+
+"""
+
+
+@pytest.mark.parametrize("made", LOCAL)
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_several_processes_of_channels_in_memory_are_refused(
+    served: Served, project: Project, made: str, way: str
+) -> None:
+    """A half of the clients would hear nothing; the message says what to write."""
+    project.write("local.py", f"{IMPORTS}app = {made}")
+    arguments = ["run", "local:app", "--port", "0"]
+    if way == "option":
+        result = project.run(*arguments, "--workers", "2")
+    else:
+        result = CliRunner(env={"WEB_CONCURRENCY": "2"}).invoke(main, arguments)
+
+    told = " ".join(result.stderr.split())
+    assert result.exit_code == 2
+    assert not hasattr(served, "config")
+    assert "memory://, which each process has for itself" in told
+    assert "write App(broker='redis://…'), or App(broker=None)" in told
+
+
+@pytest.mark.parametrize("made", SHARED)
+def test_several_processes_of_anything_else_are_served(
+    served: Served, project: Project, made: str
+) -> None:
+    """Whoever has channels elsewhere, or none, and other frameworks' applications."""
+    project.write("shared.py", f"{IMPORTS}app = {made}")
+
+    result = project.run("run", "shared:app", "--port", "0", "--workers", "2")
+
+    assert result.exit_code == 0, result.output
+    assert served.config.workers == 2
+
+
+@pytest.mark.parametrize("option", [("--workers", "1"), (), ("--reload",)])
+def test_one_process_may_have_channels_in_memory(
+    served: Served, project: Project, option: tuple[str, ...]
+) -> None:
+    """Nothing has to be set up to begin with; a reload serves in one, whatever is set."""
+    concurrency = "2" if option == ("--reload",) else None
+    result = CliRunner(env={"WEB_CONCURRENCY": concurrency}).invoke(
+        main, ["run", "chat:app", "--port", "0", *option]
+    )
+
+    assert result.exit_code == 0, result.output
 
 
 def test_the_socket_is_closed_afterwards(served: Served, project: Project) -> None:

@@ -15,9 +15,11 @@ from starlette.requests import HTTPConnection
 
 import bocadillo
 import bocadillo.testing
-from bocadillo import close
+from bocadillo import channels, close
+from bocadillo.channels import redis
 from bocadillo.cli import main
 from bocadillo.leaving import Times
+from bocadillo.testing import contracts
 from tests.docs.test_blocks import PAGES, ROOT, need_sphinx
 from tests.servers.running import COMMANDS
 from tests.servers.test_leaving import FALSIFIED, LEAVINGS
@@ -126,10 +128,14 @@ def test_no_page_knows_where_it_was_written() -> None:
 # The reference
 
 
-@pytest.mark.parametrize("module", [bocadillo, bocadillo.testing], ids=lambda m: m.__name__)
+# Of the last two some names are for bocadillo itself.
+PUBLIC = (bocadillo, bocadillo.testing, contracts, channels, redis)
+
+
+@pytest.mark.parametrize("module", PUBLIC[:3], ids=lambda module: module.__name__)
 def test_every_public_name_is_in_the_reference(module: object) -> None:
     """And nothing is in it that is not public."""
-    public = {*bocadillo.__all__, *bocadillo.testing.__all__}
+    public = {name for known in PUBLIC for name in known.__all__}
     reference = (DOCS / "reference.md").read_text()
     documented = re.findall(r"^\.\. auto\w+:: (\w+)", reference, re.MULTILINE)
 

@@ -318,6 +318,26 @@ def test_page_that_was_left_leaves_the_room_and_comes_back_with_the_back_button(
     other_window.wait_until(other_window.people, ["Bob (you)", "Ada"])
 
 
+def test_what_was_said_meanwhile_is_shown_once_by_a_page_that_comes_back(
+    server: LiveServer, window: Window
+) -> None:
+    """A train through a tunnel costs nothing of the conversation, and doubles nothing."""
+    window.enter(server, "tunnel", "Ada")
+    window.say("before")
+    window.wait_until(window.said, ["before"])
+
+    window.driver.get("about:blank")
+    with connect(server.ws_url("/chat/tunnel?name=Bob")) as bob:
+        bob.send(json.dumps({"text": "meanwhile"}))
+        while json.loads(bob.recv(timeout=TIMEOUT_S)).get("text") != "meanwhile":
+            pass
+        window.driver.back()
+
+        window.wait_until(window.people, ["Bob", "Ada (you)"])
+        assert window.said() == ["before", "meanwhile"]
+        assert window.notes()[-1] == "You came in"
+
+
 def test_new_message_does_not_scroll_away_what_is_being_read(
     server: LiveServer, window: Window
 ) -> None:
@@ -349,7 +369,7 @@ def test_nothing_sticks_out_of_a_narrow_or_wide_window(
     """On a phone nobody has to scroll sideways, however long the words are."""
     metrics = {"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": width < 500}
     window.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    window.enter(server, "W" * 32, f"{'M' * 27}{width:05d}")
+    window.enter(server, f"{'W' * 28}{width:04d}", f"{'M' * 27}{width:05d}")
 
     window.say("W" * 200)
     window.wait_until(window.said, ["W" * 200])

@@ -11,6 +11,7 @@ let connection = null; // null at the door
 let address = null; // of the room that we are in
 let you = null; // the name that the server gave us; null until its first welcome
 let unanswered = []; // texts that we sent and that neither came back nor were refused
+const shown = new Set(); // the sayings that are in the log, by time and name
 let isAtEnd = true; // whether the newest line is in sight
 
 // The door
@@ -33,6 +34,7 @@ function enter(room, name) {
   part.title.textContent = room;
   document.title = `${room} – Chat`;
   part.log.replaceChildren();
+  shown.clear();
   part.here.replaceChildren();
   part.problem.textContent = "";
   show(part.inside);
@@ -76,7 +78,7 @@ function remembered() {
 
 const hearing = {
   welcome({ name }) {
-    if (you !== null) note("Connected again. What was said meanwhile is not shown.");
+    if (you !== null) note("Connected again");
     you = name;
     part.status.textContent = `You are ${name}`;
   },
@@ -88,9 +90,10 @@ const hearing = {
     note(`${name} left`);
     showPeople(here);
   },
-  said({ name, text }) {
+  said({ name, text, at }) {
+    if (!isNew(`${at} ${name}`)) return;
     if (name === you) unanswered.shift();
-    addLine(name, text);
+    addLine(name, text, new Date(at * 1000));
   },
   refused({ reason }) {
     giveBack(1);
@@ -100,6 +103,14 @@ const hearing = {
 
 function hear(message) {
   hearing[message.type]?.(message);
+}
+
+/** Whether this was not said in the log yet: the history comes with every connection. */
+function isNew(saying) {
+  if (shown.has(saying)) return false;
+  shown.add(saying);
+  if (shown.size > MAX_LINES) shown.delete(shown.values().next().value);
+  return true;
 }
 
 const wording = {
@@ -160,9 +171,9 @@ function note(text) {
   append(element("p", "note", text));
 }
 
-function addLine(name, text) {
+function addLine(name, text, when) {
   const line = element("div", name === you ? "line own" : "line", "");
-  const time = element("time", "", new Date().toLocaleTimeString([], { timeStyle: "short" }));
+  const time = element("time", "", when.toLocaleTimeString([], { timeStyle: "short" }));
   const said = element("p", "said", text);
   said.dir = "auto";
   // `bdi`: a name written from right to left must not turn the line around.

@@ -1,0 +1,218 @@
+"""The channels that one connection has joined, and how it takes what is published there."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal, TypeAlias
+from weakref import WeakValueDictionary
+
+from starlette.types import Scope
+
+from bocadillo.channels import Channels, Position
+from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
+from bocadillo.codecs import EVENT, Payload
+from bocadillo.delivery import Delivery
+from bocadillo.errors import ConfigurationError, PositionLost
+from bocadillo.websockets import WebSocket
+
+# What a publication is the newest of, for "latest": told by its payload.
+KeyOf: TypeAlias = Callable[[Payload], Hashable]
+OnGap: TypeAlias = Literal["continue", "close"] | Any
+
+# Keys of a scope: what a server offers that can write one frame to many (docs/asgi-extensions.md).
+BROADCAST = "bocadillo.broadcast"
+PEER = "bocadillo.peer"
+
+
+class Memberships:
+    """The channels of one connection, and the outbox that they share.
+
+    Args:
+        ws: The connection.
+        channels: The channels of its router, in this event loop.
+        make_outbox: Makes its outbox, where a class says more than the first `join` does.
+    """
+
+    def __init__(
+        self,
+        ws: WebSocket[Any, Any],
+        channels: Channels,
+        make_outbox: Callable[[], Outbox] | None = None,
+    ) -> None:
+        self._ws = ws
+        self._channels = channels
+        self._make_outbox = make_outbox
+        self._outbox: Outbox | None = None
+        self._delivery: Delivery | None = None
+        self._is_over = False
+
+    async def join(
+        self,
+        channel: str,
+        *,
+        history: int = 0,
+        since: Position | None = None,
+        presence: Any = None,
+        when_full: WhenFull | None = None,
+        key: KeyOf | None = None,
+        on_gap: OnGap = "continue",
+    ) -> None:
+        """Have the connection get what is published on a channel; see `WebSocket.join`."""
+        if key is not None and (when_full or self._when_full) != "latest":
+            raise ConfigurationError("key tells what is the latest; add when_full='latest'")
+        delivery = self._deliver_by(when_full)
+        reader = ChannelReader(self._ws, delivery, channel, None if key is None else _shared(key))
+        await self._channels.join(
+            reader,
+            channel,
+            history=history,
+            since=since,
+            presence=presence,
+            on_gap=self._gap_teller(on_gap),
+        )
+        if self._is_over:  # it was a task of the view's own, which the view did not wait for
+            await self._channels.leave(self._ws, channel)
+
+    async def leave(self, channel: str) -> None:
+        """Have it get nothing more of a channel; what waits for it is sent."""
+        await self._channels.leave(self._ws, channel)
+
+    async def end(self) -> None:
+        """Leave all channels, for good."""
+        self._is_over = True
+        try:
+            await self._channels.leave_all(self._ws)
+        finally:
+            if self._delivery is not None:
+                await self._delivery.close()
+
+    @property
+    def _when_full(self) -> WhenFull | None:
+        """What happens when the outbox is full; None while nobody has said so."""
+        return None if self._outbox is None else self._outbox.when_full
+
+    def _deliver_by(self, when_full: WhenFull | None) -> Delivery:
+        if self._outbox is None or self._delivery is None:
+            if self._make_outbox is not None:
+                self._outbox = self._make_outbox()
+            else:
+                self._outbox = Outbox(DEFAULT_LIMIT, DEFAULT_MAX_BYTES, when_full or "close")
+            self._delivery = Delivery(self._ws, self._outbox)
+        if when_full not in (None, self._outbox.when_full):
+            raise ConfigurationError(
+                f"this connection has an outbox by when_full={self._outbox.when_full!r}, and has "
+                f"but one; open another connection for when_full={when_full!r}"
+            )
+        return self._delivery
+
+    def _gap_teller(self, on_gap: OnGap) -> Callable[[PositionLost], None] | None:
+        if on_gap == "continue":
+            return None
+        if on_gap == "close":
+            return self._close_for_gap
+        if self._ws._send_codec is EVENT:
+            raise ConfigurationError(
+                f"on_gap={on_gap!r} cannot be sent: the view sends raw events; give it another "
+                "send_type, or on_gap='continue' or 'close'"
+            )
+        payload = self._ws._send_codec.encode(on_gap)
+        return lambda _: self._deliver(payload)
+
+    def _deliver(self, payload: Payload) -> None:
+        if self._delivery is not None:
+            self._delivery.deliver(payload)
+
+    def _close_for_gap(self, _: PositionLost) -> None:
+        if self._delivery is not None:
+            self._delivery.give_up("publications were lost")
+
+
+class ChannelReader:
+    """One connection as the reader of one channel.
+
+    Args:
+        ws: The connection.
+        delivery: Takes what is published.
+        channel: The channel.
+        key_of: What a payload is the newest of, by "latest"; None for the channel itself.
+    """
+
+    __slots__ = ("_channel", "_key_of", "delivery", "group", "id", "peer")
+
+    def __init__(
+        self, ws: WebSocket[Any, Any], delivery: Delivery, channel: str, key_of: "KeyOf | None"
+    ) -> None:
+        self.id = ws.id
+        self.delivery = delivery
+        self._channel = channel
+        self._key_of = key_of
+        self.group = together_for(ws.scope)
+        self.peer = ws.scope.get(PEER)
+
+    def deliver(self, payload: Payload) -> None:
+        """Have the connection get a payload, in its turn."""
+        key = self._channel if self._key_of is None else self._key_of(payload)
+        self.delivery.deliver(payload, (self._channel, key))
+
+
+class Together:
+    """Payloads for many connections of one server, which writes one frame to all of them.
+
+    Args:
+        broadcast: The server's, of the ASGI extension "bocadillo.broadcast".
+    """
+
+    def __init__(self, broadcast: Callable[..., list[Any]]) -> None:
+        self._broadcast = broadcast
+
+    def deliver_many(self, readers: Sequence[ChannelReader], payload: Payload) -> None:
+        """Have each of *readers* get a payload: at once, or behind what waits for it."""
+        ready, waiting = [], []
+        for reader in readers:
+            if reader.delivery.is_idle:
+                ready.append(reader.peer)
+            else:
+                waiting.append(reader)
+        kind = "text" if isinstance(payload, str) else "bytes"
+        congested = self._broadcast(ready, **{kind: payload}) if ready else ()
+        if congested:
+            behind = {*map(id, congested)}
+            waiting += [reader for reader in readers if id(reader.peer) in behind]
+        for reader in waiting:
+            reader.deliver(payload)
+
+
+def together_for(scope: Scope) -> Together | None:
+    """Return what delivers to many connections at once, where their server can."""
+    extension = scope.get("extensions", {}).get(BROADCAST)
+    if extension is None:
+        return None
+    broadcast = extension["broadcast"]
+    return _together.get(broadcast) or _together.setdefault(broadcast, Together(broadcast))
+
+
+# One for each server, so that a room finds those that belong together; while it has readers.
+_together: WeakValueDictionary[Callable[..., list[Any]], Together] = WeakValueDictionary()
+
+
+class Shared:
+    """A function of payloads that is called once for each, whoever asks."""
+
+    def __init__(self, function: KeyOf) -> None:
+        self._function = function
+        self._last: tuple[Payload, Hashable] | None = None
+
+    def __call__(self, payload: Payload) -> Hashable:
+        """Return what the function says; one payload comes to all readers in a row."""
+        last = self._last
+        if last is None or last[0] is not payload:
+            last = self._last = (payload, self._function(payload))
+        return last[1]
+
+
+def _shared(function: KeyOf) -> Shared:
+    """Return the one of a function, which goes with the last reader that has it."""
+    return _shared_by_function.get(function) or _shared_by_function.setdefault(
+        function, Shared(function)
+    )
+
+
+_shared_by_function: WeakValueDictionary[KeyOf, Shared] = WeakValueDictionary()
