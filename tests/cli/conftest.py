@@ -13,7 +13,7 @@ from bocadillo.cli import main
 ECHO = """
 from bocadillo import App
 
-app = App()
+app = App(broker=None)
 
 @app.websocket_route("/echo")
 async def echo(ws):

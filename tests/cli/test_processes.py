@@ -30,7 +30,7 @@ STUBBORN = """
 import asyncio
 from bocadillo import App
 
-app = App()
+app = App(broker=None)
 
 @app.websocket_route("/")
 async def view(ws):
@@ -258,7 +258,7 @@ def test_an_application_that_fails_to_start_ends_the_command(
             yield
 
         import contextlib
-        app = App(lifespan=contextlib.asynccontextmanager(lifespan))
+        app = App(broker=None, lifespan=contextlib.asynccontextmanager(lifespan))
         """,
     )
 
