@@ -28,6 +28,14 @@ Receive = Callable[[], Awaitable[ASGIEvent]]
 Send = Callable[[ASGIEvent], Awaitable[None]]
 ASGIApp = Callable[[ASGIEvent, Receive, Send], Awaitable[None]]
 
+# The protocols that a server speaks unless it is told otherwise; compression costs memory
+# and time, and helps an attacker who can choose a part of what is sent.
+PROTOCOLS: dict[str, Any] = {
+    "ws": "bocadillo.server:WebSocketProtocol",
+    "http": "bocadillo.server:HTTPProtocol",
+    "ws_per_message_deflate": False,
+}
+
 # What uvicorn would do to the whole program, or by another socket than the server's own.
 UNFIT = {
     "uds": "the server listens on host and port",
@@ -96,7 +104,9 @@ def _make_steady(connection: Any) -> None:
             logger.warning("aborted a connection that could not be closed: %r", exc)
             connection.transport.abort()
 
-    connection.shutdown = close_or_abort
+    # bocadillo's own have slots, and a shutdown that does not raise.
+    with contextlib.suppress(AttributeError):
+        connection.shutdown = close_or_abort
 
 
 class Server(SteadyServer):
@@ -307,7 +317,7 @@ def _config(app: ASGIApp | str, host: str, port: int, options: dict[str, Any]) -
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise TypeError(f"uvicorn has no option {name!r}; {hint}")
-    defaults = {"log_config": None, "interface": "asgi3"}
+    defaults = {**PROTOCOLS, "log_config": None, "interface": "asgi3"}
     return uvicorn.Config(app, host=host, port=port, **{**defaults, **options})
 
 

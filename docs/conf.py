@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation; it needs no network."""
 
 import inspect
+from dataclasses import is_dataclass
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -57,8 +58,20 @@ def without_types(
     if kind not in ("class", "function") or signature == "()":
         return None
     bare = inspect.signature(obj)
-    parameters = [p.replace(annotation=p.empty) for p in bare.parameters.values()]
+    parameters = [
+        p.replace(annotation=p.empty, default=short(p.default)) for p in bare.parameters.values()
+    ]
     return str(bare.replace(parameters=parameters, return_annotation=bare.empty)), ""
+
+
+def short(default: Any) -> Any:
+    """Return what stands for a default: of a dataclass its name, and not its thirty fields."""
+    return Shown(type(default).__name__) if is_dataclass(default) else default
+
+
+class Shown(str):
+    def __repr__(self) -> str:
+        return f"{self}()"
 
 
 def as_restructured_text(

@@ -14,6 +14,7 @@ from bocadillo.cli.greeting import greet
 from bocadillo.cli.serve import AppConfig, listen, log_config, serve
 from bocadillo.cli.target import load
 from bocadillo.routing import Router
+from bocadillo.serving import PROTOCOLS
 
 FILE = click.Path(exists=True, dir_okay=False)
 FOLDER = click.Path(exists=True, file_okay=False)
@@ -21,10 +22,12 @@ FOLDER = click.Path(exists=True, file_okay=False)
 
 def _known_protocol(context: click.Context, option: click.Parameter, name: str) -> str:
     """Return *name*, if it is that of a protocol that can be imported."""
+    if name == "bocadillo":
+        return name
     try:
         import_from_string(WS_PROTOCOLS.get(name, name))
     except (ImportError, ImportFromStringError) as exc:
-        known = ", ".join(WS_PROTOCOLS)
+        known = ", ".join(("bocadillo", *WS_PROTOCOLS))
         raise click.BadParameter(f"{exc} Known: {known}, or module:class.") from exc
     return name
 
@@ -80,10 +83,15 @@ def _known_protocol(context: click.Context, option: click.Parameter, name: str) 
 @click.option("--ssl-keyfile-password", help="Password of the private key.")
 @click.option(
     "--ws",
-    default="auto",
+    default="bocadillo",
     show_default=True,
     callback=_known_protocol,
-    help="WebSocket protocol: a name that uvicorn knows, or module:class.",
+    help="WebSocket protocol: bocadillo, a name that uvicorn knows, or module:class.",
+)
+@click.option(
+    "--compress",
+    is_flag=True,
+    help="Agree on permessage-deflate with clients that offer it.",
 )
 @click.option(
     "--ws-max-size",
@@ -131,6 +139,9 @@ def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
     """
     _check(options)
     app = load(target, app_dir, is_factory=factory)
+    options["ws_per_message_deflate"] = options.pop("compress")
+    if options["ws"] == "bocadillo":
+        options |= {"ws": PROTOCOLS["ws"], "http": PROTOCOLS["http"]}
     _check_broker(app, options)
     options["log_config"] = options["log_config"] or log_config(options["log_level"])
     if options["timeout_graceful_shutdown"] is None:

@@ -239,7 +239,7 @@ def test_a_port_in_use_is_one_line(served: Served, project: Project) -> None:
     ("arguments", "reason"),
     [
         (("--reload", "--workers", "2"), "leave out --workers or --reload"),
-        (("--ws", "nonsense"), "Known: auto, none, websockets, "),
+        (("--ws", "nonsense"), "Known: bocadillo, auto, none, "),
         (("--ws", "no_such_module:Protocol"), "or module:class."),
         (("--port", "65536"), "65536 is not in the range"),
         (("--workers", "0"), "0 is not in the range"),

@@ -1,28 +1,36 @@
 """The documentation is a site without dead ends, and its tables are those of the code."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
+import uvicorn
 from starlette.requests import HTTPConnection
 
 import bocadillo
+import bocadillo.server
 import bocadillo.testing
 from bocadillo import channels, close
 from bocadillo.channels import redis
 from bocadillo.cli import main
 from bocadillo.leaving import Times
+from bocadillo.server.deflate import DeflateOptions
+from bocadillo.server.limits import Limits
 from bocadillo.testing import contracts
 from tests.docs.test_blocks import PAGES, ROOT, need_sphinx
 from tests.servers.running import COMMANDS
 from tests.servers.test_leaving import FALSIFIED, LEAVINGS
+from tests.servers.test_server_http import REFUSED
+from tests.servers.test_server_http_limits import TOO_LARGE
 
 DOCS = ROOT / "docs"
 
@@ -128,18 +136,18 @@ def test_no_page_knows_where_it_was_written() -> None:
 # The reference
 
 
-# Of the last two some names are for bocadillo itself.
-PUBLIC = (bocadillo, bocadillo.testing, contracts, channels, redis)
+# Of the last some names are for bocadillo itself.
+PUBLIC = (bocadillo, bocadillo.testing, contracts, bocadillo.server, channels, redis)
 
 
-@pytest.mark.parametrize("module", PUBLIC[:3], ids=lambda module: module.__name__)
-def test_every_public_name_is_in_the_reference(module: object) -> None:
+@pytest.mark.parametrize("module", PUBLIC[:4], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(module: Any) -> None:
     """And nothing is in it that is not public."""
-    public = {name for known in PUBLIC for name in known.__all__}
+    public = {name for known in PUBLIC for name in known.__all__} | {DeflateOptions.__name__}
     reference = (DOCS / "reference.md").read_text()
-    documented = re.findall(r"^\.\. auto\w+:: (\w+)", reference, re.MULTILINE)
+    documented = re.findall(r"^\.\. (?:auto\w+|py:class):: (\w+)", reference, re.MULTILINE)
 
-    assert {*module.__all__} <= {*documented}  # type: ignore[attr-defined]
+    assert {*module.__all__} <= {*documented}
     assert {*documented} <= public
 
 
@@ -192,11 +200,58 @@ def test_what_servers_tell_of_a_leaving_is_what_the_tests_of_servers_saw() -> No
     uvicorns = [name for name in COMMANDS if name.startswith("uvicorn")]
 
     assert stated == {
-        words_of_it: [told(name, how) for name in ("uvicorn", "hypercorn", "granian")]
+        words_of_it: [told(name, how) for name in ("bocadillo", "uvicorn", "hypercorn", "granian")]
         for words_of_it, how in words.items()
     }
     for how in LEAVINGS:
         assert len({told(name, how) for name in uvicorns}) == 1
+
+
+# Tables of the server protocol
+
+
+def number_in(cell: str) -> float:
+    """Return what a cell says: "2", or "8 KiB"."""
+    number, _, unit = cell.partition(" ")
+    return float(number) * {"": 1, "KiB": 1024}[unit]
+
+
+def test_the_limits_have_the_defaults_that_the_page_states() -> None:
+    """Operators reckon with them."""
+    stated = {row[0].strip("`"): number_in(row[1]) for row in rows_below("server.md", "limit")}
+
+    limits = {field.name: getattr(Limits(), field.name) for field in dataclasses.fields(Limits)}
+    del limits["deflate"]  # has a table of its own
+    assert stated == limits
+
+
+def test_what_is_agreed_on_for_compression_is_what_the_page_states() -> None:
+    """Each of it costs memory or time."""
+    stated = {row[0].strip("`"): row[1] for row in rows_below("server.md", "wish")}
+
+    assert stated == {
+        name: str(value) for name, value in dataclasses.asdict(DeflateOptions()).items()
+    }
+
+
+def test_the_options_that_count_are_uvicorns_with_its_defaults() -> None:
+    """A uvicorn that changes them changes the page, too."""
+    stated = {row[0].strip("`"): row[1] for row in rows_below("server.md", "option of `uvicorn`")}
+
+    parameters = inspect.signature(uvicorn.Config).parameters
+    names = {option: option.removeprefix("--").replace("-", "_") for option in stated}
+    assert stated == {option: str(parameters[name].default) for option, name in names.items()}
+
+
+def test_the_statuses_of_refusals_are_those_that_tests_of_servers_saw() -> None:
+    """Whoever writes a client looks them up."""
+    stated = {int(row[0]) for row in rows_below("server.md", "status")}
+
+    seen = {
+        status for _, statuses in [*REFUSED.values(), *TOO_LARGE.values()] for status in statuses
+    }
+    late_or_many = {408, 503}
+    assert stated == seen | late_or_many
 
 
 # Other tables

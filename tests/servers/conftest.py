@@ -1,5 +1,6 @@
 """One of each server per test process, started when a test first asks for it."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,3 +25,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             return started[name]
 
         yield server_of
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the directory of a certificate for localhost, cert.pem, and its key, key.pem."""
+    directory = tmp_path_factory.mktemp("certificate")
+    names = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
+    options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    alternative = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *options, *alternative, *names]
+    subprocess.run(command, check=True, capture_output=True)
+    return directory

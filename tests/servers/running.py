@@ -20,7 +20,15 @@ ROOT = Path(__file__).parent.parent.parent
 SERVED = "tests.servers.app:app"
 UVICORN = ["-m", "uvicorn", SERVED, "--port", "{port}", "--log-level", "info"]
 
+PROTOCOLS = [
+    "--ws",
+    "bocadillo.server:WebSocketProtocol",
+    "--http",
+    "bocadillo.server:HTTPProtocol",
+]
+
 COMMANDS = {
+    "bocadillo": [*UVICORN, *PROTOCOLS],
     "uvicorn": [*UVICORN, "--ws", "websockets-sansio"],
     "uvicorn-wsproto": [*UVICORN, "--ws", "wsproto"],
     "uvicorn-websockets": ["-W", "ignore", *UVICORN, "--ws", "websockets"],

@@ -27,6 +27,13 @@ from tests.testing.apps import (
     visit,
 )
 
+# What the clients of tests behave like: the server that most applications run on.
+UVICORN: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "http": "auto",
+    "ws_per_message_deflate": True,
+}
+
 
 async def close(receive: Receive, send: Send, told: Told) -> None:
     await send(ACCEPT)
@@ -138,7 +145,7 @@ def test_both_sides_see_what_they_see_with_uvicorn(
 
     seen = asyncio.run(seen_in_process(played, act))
 
-    with LiveServer(real, lifespan="off", log_level="critical") as server:
+    with LiveServer(real, lifespan="off", log_level="critical", **UVICORN) as server:
         assert seen == asyncio.run(seen_by_network(server.ws_url(), act))
     assert played.told == real.told
 
@@ -158,7 +165,7 @@ def test_scope_is_uvicorns(path: str) -> None:
             pass
 
     asyncio.run(visit(app, path, headers={"X-Room": "blue"}, subprotocols=("v2", "v1")))
-    with LiveServer(app, lifespan="off") as server:
+    with LiveServer(app, lifespan="off", **UVICORN) as server:
         asyncio.run(by_network(server.ws_url(path)))
 
     ours, theirs = scopes
