@@ -37,6 +37,44 @@ def starlette() -> ASGIApp:
     return Starlette(routes=[WebSocketRoute("/", echo)])
 
 
+def fastapi() -> ASGIApp:
+    """FastAPI: Starlette's methods behind its own route."""
+    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def echo(ws: WebSocket) -> None:
+        await ws.accept()
+        try:
+            while True:
+                await ws.send_text(await ws.receive_text())
+        except WebSocketDisconnect:
+            pass
+
+    return app
+
+
+def litestar() -> ASGIApp:
+    """Litestar's text methods in a websocket handler."""
+    from typing import Any, cast
+
+    from litestar import Litestar, WebSocket, websocket
+    from litestar.exceptions import WebSocketDisconnect
+
+    async def echo(socket: Any) -> None:
+        await socket.accept()
+        try:
+            while True:
+                await socket.send_text(await socket.receive_text())
+        except WebSocketDisconnect:
+            pass
+
+    # The annotations of the function are looked up by name.
+    echo.__annotations__ = {"socket": WebSocket, "return": None}
+    return cast(ASGIApp, Litestar([websocket("/")(echo)]))
+
+
 def bocadillo_text() -> ASGIApp:
     """A bocadillo view as one writes it first."""
     from bocadillo import App, WebSocket

@@ -1,21 +1,27 @@
 /* Load for a WebSocket server on 127.0.0.1: one thread, epoll, one payload sent over and over.
  *
- *   load -p port [-r path] [-m echo|fan|idle] [-c connections] [-w in flight]
- *        [-u warm-up seconds] [-d seconds] [-s server pid]... [-b] < payload
+ *   load -p port [-r path] [-m echo|fan|idle|churn] [-c connections] [-w in flight]
+ *        [-u warm-up seconds] [-d seconds] [-s server pid]... [-b] [-z bytes] < payload
  *
  * echo  Every connection keeps `in flight` messages on their way and awaits each of them back.
  * fan   The first connection does that; all count what they receive: a broadcast.
  * idle  The connections are opened and held.
+ * churn Each connection is closed with 1000, and opened again once the server has answered.
  *
  * The payload goes out in text frames; with -b in binary ones. Whatever comes back must be
- * equal to it. Once all connections are open, "ready" is printed, and in the end one line of
+ * equal to it. With -z, permessage-deflate is agreed on, and the standard input has two
+ * payloads, both compressed: as many bytes to send, and then what must come back. Once all connections are open, "ready" is printed, and in the end one line of
  * JSON about the time after the warm-up:
  *
  *   seconds    measured; more than -d says if too few messages came in that time
- *   messages   received; in mode "fan" by all connections together
+ *   messages   received; in mode "fan" by all connections together; in mode "churn" the
+ *              connections that were closed
  *   errors     connections that were lost or received something wrong; the why is on stderr
- *   p50_us...  from sending a message to having it back; null if there was none
+ *   p50_us...  from sending a message to having it back, in mode "churn" from opening to
+ *              closing; null if there was none
  *   server_cpu_us, load_cpu_us   CPU time of the -s processes and of this one
+ *   bytes_per_connection         resident memory by which the -s processes have grown since
+ *              a tenth of the connections was open, for each of the others
  *
  * The CPU clocks are read here, not by whoever started this, because they must cover exactly
  * the time in which messages are counted.
@@ -47,26 +53,29 @@ enum {
     MAX_SERVERS = 256,
     MAX_PAYLOAD_BYTES = 16 * 1024 * 1024,
     EVENTS = 256,
+    SOURCES = 32, /* addresses 127.0.0.1, .2...: each has ports of its own */
+    NORMAL_CLOSURE = 1000,
 };
 
 /* RFC 6455 §5.2 */
 enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
-enum { FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
+enum { FIN = 0x80, RESERVED = 0x70, COMPRESSED = 0x40, MASKED = 0x80 };
 static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 
-enum mode { ECHO, FAN, IDLE };
-static const char *const MODES[] = {"echo", "fan", "idle"};
+enum mode { ECHO, FAN, IDLE, CHURN };
+static const char *const MODES[] = {"echo", "fan", "idle", "churn"};
 
 struct connection {
     int fd;
-    bool is_open, is_lost;
+    bool is_open, is_lost, is_done; /* done: to be opened again */
     /* Going out: frames, and between two of them the opening request or a pong. */
     uint64_t owed;       /* frames that are not wholly sent */
     size_t sent_bytes;   /* of the first of them */
-    uint8_t extra[256];
+    uint8_t extra[512];
     size_t extra_bytes, extra_sent;
     uint64_t *sent_at;   /* a ring: when each message in flight was sent, in ns */
     uint64_t asked, answered;
+    uint64_t begun_at;   /* when its opening began, in ns */
     /* Coming in */
     uint8_t head[HEAD_BYTES]; /* the answer to the opening request, then each frame's header */
     size_t head_bytes;
@@ -82,13 +91,18 @@ static struct {
     enum mode mode;
     double warmup_s, seconds;
     clockid_t server_clocks[MAX_SERVERS];
+    const char *server_pids[MAX_SERVERS];
     uint8_t opcode;
+    size_t compressed_bytes; /* of the first payload; 0: nothing is compressed */
 } options = {.path = "/", .connections = 1, .in_flight = 1, .seconds = 1, .opcode = TEXT};
 
-static uint8_t *payload, *frames; /* `in flight` equal frames, so that one call sends many */
+static uint8_t *payload; /* what must come back */
+static uint8_t *frames;  /* `in flight` equal frames, so that one call sends many */
 static size_t payload_bytes, frame_bytes;
 static int epoll, opened, alive;
-static bool is_measuring;
+static bool is_measuring, is_churning;
+static uint64_t early_bytes, begun_ever;
+static int early_connections; /* open when early_bytes was read */
 static uint64_t messages, errors;
 static uint64_t *latencies;
 static size_t latency_count, latency_room;
@@ -120,6 +134,21 @@ static uint64_t server_cpu_ns(void) {
     uint64_t sum = 0;
     for (int i = 0; i < options.servers; i++) sum += read_clock(options.server_clocks[i]);
     return sum;
+}
+
+static uint64_t server_bytes(void) {
+    uint64_t sum_kib = 0;
+    for (int i = 0; i < options.servers; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "/proc/%s/smaps_rollup", options.server_pids[i]);
+        FILE *file = fopen(line, "r");
+        if (!file) fail("cannot read %s (is the server gone?): %m", line);
+        unsigned long long kib = 0;
+        while (fgets(line, sizeof line, file) && sscanf(line, "Rss: %llu kB", &kib) != 1) continue;
+        sum_kib += kib;
+        fclose(file);
+    }
+    return sum_kib * 1024;
 }
 
 static void lose(struct connection *c, const char *why) {
@@ -171,6 +200,16 @@ static void send_pong(struct connection *c) {
     c->extra_sent = 0;
 }
 
+static void send_close(struct connection *c) {
+    c->extra[0] = FIN | CLOSE;
+    c->extra[1] = MASKED | 2;
+    memcpy(c->extra + 2, MASK, 4);
+    c->extra[6] = (NORMAL_CLOSURE >> 8) ^ MASK[0];
+    c->extra[7] = (NORMAL_CLOSURE & 0xff) ^ MASK[1];
+    c->extra_bytes = 8;
+    c->extra_sent = 0;
+}
+
 /* Receiving */
 
 static void note_latency(uint64_t ns) {
@@ -183,7 +222,7 @@ static void note_latency(uint64_t ns) {
 }
 
 static void end_message(struct connection *c, uint64_t now) {
-    if (options.mode != IDLE && c->message_at != payload_bytes) {
+    if (options.mode <= FAN && c->message_at != payload_bytes) {
         lose(c, "a message came back shorter than it was sent");
         return;
     }
@@ -206,7 +245,8 @@ static void end_frame(struct connection *c, uint64_t now) {
         char why[48] = "the server closed it without a code";
         int code = c->control[0] << 8 | c->control[1];
         if (c->at >= 2) snprintf(why, sizeof why, "the server closed it with %d", code);
-        lose(c, why);
+        c->is_done = is_churning && c->at >= 2 && code == NORMAL_CLOSURE;
+        if (!c->is_done) lose(c, why);
     } else if (opcode == PING) {
         send_pong(c);
     } else if (opcode <= BINARY && c->head[0] & FIN) {
@@ -222,7 +262,7 @@ static void take_payload(struct connection *c, const uint8_t *bytes, size_t coun
         return;
     }
     size_t end = c->message_at + count;
-    if (options.mode != IDLE &&
+    if (options.mode <= FAN &&
         (end > payload_bytes || memcmp(payload + c->message_at, bytes, count))) {
         lose(c, "a message came back different from what was sent");
     }
@@ -242,14 +282,15 @@ static void begin_frame(struct connection *c) {
     for (size_t i = 2; i < header; i++) c->left = c->left << 8 | c->head[i];
     c->at = 0;
     bool is_long_control = c->head[0] & 0x08 && header > 2;
-    if (c->head[1] & MASKED || c->head[0] & RESERVED || is_long_control) {
+    uint8_t reserved = options.compressed_bytes ? RESERVED & ~COMPRESSED : RESERVED;
+    if (c->head[1] & MASKED || c->head[0] & reserved || is_long_control) {
         lose(c, "the server sent a malformed frame header");
     }
 }
 
 static void read_frames(struct connection *c, const uint8_t *next, const uint8_t *end,
                         uint64_t now) {
-    while (next < end && !c->is_lost) {
+    while (next < end && !c->is_lost && !c->is_done) {
         if (c->head_bytes < header_bytes(c)) {
             c->head[c->head_bytes++] = *next++;
             if (c->head_bytes < header_bytes(c)) continue;
@@ -276,9 +317,48 @@ static size_t read_answer(struct connection *c, const uint8_t *bytes, size_t cou
         c->head_bytes = 0;
         c->is_open = true;
         opened++;
+        if (is_churning) send_close(c);
         return i + 1;
     }
     return count;
+}
+
+static const char OFFER[] = "Sec-WebSocket-Extensions: permessage-deflate; "
+                            "server_no_context_takeover; client_no_context_takeover\r\n";
+
+static void begin_opening(struct connection *c) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (c->fd < 0) fail("no socket: %m");
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(begun_ever++ % SOURCES));
+    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
+    if (bind(c->fd, (struct sockaddr *)&from, sizeof from)) fail("cannot bind: %m");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
+        fail("cannot connect to port %d: %m", options.port);
+    }
+    int length = snprintf((char *)c->extra, sizeof c->extra,
+                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n%s\r\n",
+                          options.path, options.port, options.compressed_bytes ? OFFER : "");
+    if (length >= (int)sizeof c->extra) fail("the path is too long");
+    c->extra_bytes = (size_t)length;
+    c->begun_at = now_ns();
+    /* Edge-triggered, so that what is wanted need not be said again and again. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl: %m");
+}
+
+static void open_again(struct connection *c) {
+    uint64_t now = now_ns();
+    messages += is_measuring;
+    if (is_measuring) note_latency(now - c->begun_at);
+    close(c->fd);
+    memset(c, 0, sizeof *c);
+    begin_opening(c);
 }
 
 static void receive(struct connection *c) {
@@ -293,28 +373,11 @@ static void receive(struct connection *c) {
         }
         size_t used = c->is_open ? 0 : read_answer(c, buffer, (size_t)count);
         read_frames(c, buffer + used, buffer + count, now_ns());
+        if (c->is_done) {
+            open_again(c);
+            return;
+        }
     }
-}
-
-static void begin_opening(struct connection *c) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (c->fd < 0) fail("no socket: %m");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
-        fail("cannot connect to port %d: %m", options.port);
-    }
-    int length = snprintf((char *)c->extra, sizeof c->extra,
-                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n",
-                          options.path, options.port);
-    if (length >= (int)sizeof c->extra) fail("the path is too long");
-    c->extra_bytes = (size_t)length;
-    /* Edge-triggered, so that what is wanted need not be said again and again. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl: %m");
 }
 
 /* Running */
@@ -343,6 +406,10 @@ static void open_all(struct connection *connections) {
             begin_opening(&connections[begun++]);
         }
         take_turn(until);
+        if (!early_connections && opened * 10 >= options.connections) {
+            early_connections = opened;
+            early_bytes = server_bytes();
+        }
         if (now_ns() > until) {
             fail("%d of %d connections open after %d s", opened, options.connections,
                  OPENING_TIMEOUT_S);
@@ -358,6 +425,11 @@ static void begin_asking(struct connection *connections) {
     for (int i = 0; i < askers; i++) {
         connections[i].sent_at = allocate((size_t)options.in_flight * sizeof(uint64_t));
         for (int n = 0; n < options.in_flight; n++) ask(&connections[i], now_ns());
+        flush(&connections[i]);
+    }
+    is_churning = options.mode == CHURN;
+    for (int i = 0; is_churning && i < options.connections; i++) {
+        send_close(&connections[i]);
         flush(&connections[i]);
     }
 }
@@ -393,6 +465,8 @@ static void measure(void) {
     uint64_t end = now_ns();
     server = server_cpu_ns() - server;
     load = read_clock(CLOCK_PROCESS_CPUTIME_ID) - load;
+    int others = options.connections - early_connections;
+    double grown = (double)server_bytes() - (double)early_bytes;
     if (latency_count) qsort(latencies, latency_count, sizeof *latencies, compare);
     printf("{\"mode\": \"%s\", \"connections\": %d, \"in_flight\": %d, \"payload_bytes\": %zu",
            MODES[options.mode], options.connections, options.in_flight, payload_bytes);
@@ -402,8 +476,8 @@ static void measure(void) {
     print_percentile("p90_us", 0.9);
     print_percentile("p99_us", 0.99);
     print_percentile("max_us", 1);
-    printf(", \"server_cpu_us\": %.1f, \"load_cpu_us\": %.1f}\n", (double)server / 1000,
-           (double)load / 1000);
+    printf(", \"server_cpu_us\": %.1f, \"load_cpu_us\": %.1f, \"bytes_per_connection\": %.1f}\n",
+           (double)server / 1000, (double)load / 1000, others ? grown / others : 0);
 }
 
 /* Setting up */
@@ -416,21 +490,22 @@ static double positive(const char *text, double least) {
 }
 
 static enum mode mode_of(const char *name) {
-    for (int i = ECHO; i <= IDLE; i++) {
+    for (int i = ECHO; i <= CHURN; i++) {
         if (!strcmp(name, MODES[i])) return (enum mode)i;
     }
-    fail("mode must be echo, fan or idle, got '%s'", name);
+    fail("mode must be echo, fan, idle or churn, got '%s'", name);
 }
 
 static void add_server(const char *text) {
     if (options.servers == MAX_SERVERS) fail("more than %d server processes", MAX_SERVERS);
+    options.server_pids[options.servers] = text;
     clockid_t *clock = &options.server_clocks[options.servers++];
     int error = clock_getcpuclockid((pid_t)positive(text, 1), clock);
     if (error) fail("no CPU clock of process %s: %s", text, strerror(error));
 }
 
 static void read_options(int count, char **words) {
-    for (int option; (option = getopt(count, words, "p:r:m:c:w:u:d:s:b")) != -1;) {
+    for (int option; (option = getopt(count, words, "p:r:m:c:w:u:d:s:bz:")) != -1;) {
         switch (option) {
         case 'p': options.port = (int)positive(optarg, 1); break;
         case 'r': options.path = optarg; break;
@@ -440,6 +515,7 @@ static void read_options(int count, char **words) {
         case 'u': options.warmup_s = positive(optarg, 0); break;
         case 'd': options.seconds = positive(optarg, 0); break;
         case 's': add_server(optarg); break;
+        case 'z': options.compressed_bytes = (size_t)positive(optarg, 1); break;
         case 'b': options.opcode = BINARY; break;
         default: fail("see the head of load.c for the options");
         }
@@ -447,28 +523,35 @@ static void read_options(int count, char **words) {
     if (!options.port || optind < count) fail("a port is needed (-p), and no other arguments");
 }
 
-static void read_payload(void) {
-    payload = allocate(MAX_PAYLOAD_BYTES);
-    payload_bytes = fread(payload, 1, MAX_PAYLOAD_BYTES, stdin);
+/* Returns what is to be sent; `payload` becomes what must come back. */
+static const uint8_t *read_payloads(size_t *sent_bytes) {
+    uint8_t *all = allocate(MAX_PAYLOAD_BYTES);
+    size_t count = fread(all, 1, MAX_PAYLOAD_BYTES, stdin);
     if (!feof(stdin)) fail("the payload is longer than %d bytes", MAX_PAYLOAD_BYTES - 1);
+    if (options.compressed_bytes > count) fail("less than the -z bytes are there: %zu", count);
+    payload = all + options.compressed_bytes;
+    payload_bytes = count - options.compressed_bytes;
+    *sent_bytes = options.compressed_bytes ? options.compressed_bytes : count;
+    return all;
 }
 
-static void make_frames(void) {
+static void make_frames(const uint8_t *sent, size_t size) {
     uint8_t header[14] = {FIN | options.opcode};
-    int length_bytes = payload_bytes < 126 ? 0 : payload_bytes < 65536 ? 2 : 8;
-    size_t code = length_bytes == 0 ? payload_bytes : length_bytes == 2 ? 126 : 127;
+    if (options.compressed_bytes) header[0] |= COMPRESSED;
+    int length_bytes = size < 126 ? 0 : size < 65536 ? 2 : 8;
+    size_t code = length_bytes == 0 ? size : length_bytes == 2 ? 126 : 127;
     header[1] = MASKED | (uint8_t)code;
     for (int i = 0; i < length_bytes; i++) {
-        header[2 + i] = (uint8_t)((uint64_t)payload_bytes >> 8 * (length_bytes - 1 - i));
+        header[2 + i] = (uint8_t)((uint64_t)size >> 8 * (length_bytes - 1 - i));
     }
     size_t start = 2 + (size_t)length_bytes + sizeof MASK;
     memcpy(header + start - sizeof MASK, MASK, sizeof MASK);
-    frame_bytes = start + payload_bytes;
+    frame_bytes = start + size;
     frames = allocate(frame_bytes * (size_t)options.in_flight);
     for (int n = 0; n < options.in_flight; n++) {
         uint8_t *frame = frames + frame_bytes * (size_t)n;
         memcpy(frame, header, start);
-        for (size_t i = 0; i < payload_bytes; i++) frame[start + i] = payload[i] ^ MASK[i % 4];
+        for (size_t i = 0; i < size; i++) frame[start + i] = sent[i] ^ MASK[i % 4];
     }
 }
 
@@ -482,8 +565,9 @@ static void allow_many_files(void) {
 int main(int count, char **words) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody is left to read the result */
     read_options(count, words);
-    read_payload();
-    make_frames();
+    size_t sent_bytes;
+    const uint8_t *sent = read_payloads(&sent_bytes);
+    make_frames(sent, sent_bytes);
     allow_many_files();
     epoll = epoll_create1(0);
     struct connection *connections = allocate((size_t)options.connections * sizeof *connections);

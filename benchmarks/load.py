@@ -26,7 +26,7 @@ class Load:
     """What one run of load.c saw; the latencies are None if no message was sent.
 
     `seconds` is the time measured, `messages` those received in it, and the CPU times are
-    those of exactly that time.
+    those of exactly that time. `bytes_per_connection` is what the server's memory grew by.
     """
 
     mode: str
@@ -42,6 +42,7 @@ class Load:
     max_us: float | None
     server_cpu_us: float
     load_cpu_us: float
+    bytes_per_connection: float
 
 
 def build() -> Path:
@@ -72,8 +73,11 @@ def run(
     pids: Collection[int],
     seconds: float,
     warmup_s: float,
+    answer: bytes | None = None,
 ) -> Load:
     """Run *scenario* against the server on *port*, whose processes are *pids*.
+
+    Where the scenario is compressed, *payload* is, and *answer* is what comes back for it.
 
     Raises:
         LoadError: it failed, a connection was lost, or nothing came back.
@@ -81,11 +85,16 @@ def run(
     command: list[str | Path] = [build(), "-p", str(port), "-m", scenario.mode]
     command += ["-c", str(scenario.connections), "-w", str(scenario.in_flight)]
     command += ["-d", str(seconds), "-u", str(warmup_s)]
+    if answer is not None:
+        command += ["-z", str(len(payload))]
     for pid in pids:
         command += ["-s", str(pid)]
     try:
         ended = subprocess.run(
-            command, input=payload, capture_output=True, timeout=seconds + warmup_s + GRACE_S
+            command,
+            input=payload + (answer or b""),
+            capture_output=True,
+            timeout=seconds + warmup_s + GRACE_S,
         )
     except subprocess.TimeoutExpired as exc:
         raise LoadError(f"the load generator did not end in {exc.timeout:.0f} s") from None

@@ -16,6 +16,13 @@ PACKAGES = (
     "httptools",
     "pydantic",
     "orjson",
+    "wsproto",
+    "fastapi",
+    "litestar",
+    "picows",
+    "aiohttp",
+    "granian",
+    "hypercorn",
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, machine
+from benchmarks import handshake, load, machine
 from benchmarks.load import Load, LoadError
 from benchmarks.rows import Row, Scenario
 
@@ -39,6 +39,13 @@ class Measurement:
         return self.load.server_cpu_us / max(1, self.load.messages)
 
     @property
+    def cost(self) -> float:
+        """What the scenario compares: CPU in microseconds, or memory in KB per connection."""
+        if self.scenario.mode == "idle":
+            return self.load.bytes_per_connection / 1000
+        return self.cpu_us
+
+    @property
     def messages_per_s(self) -> float:
         """Messages per second."""
         return self.load.messages / self.load.seconds
@@ -47,6 +54,10 @@ class Measurement:
     def server_share(self) -> float:
         """How much of its core the server had; well below 1, something else held it up."""
         return self.load.server_cpu_us / 1e6 / self.load.seconds
+
+    def is_of(self, row: Row, scenario: Scenario) -> bool:
+        """Say whether it is of this row under this scenario."""
+        return self.row is row and self.scenario is scenario
 
 
 def measure(
@@ -60,6 +71,10 @@ def measure(
     payload = row.payload(scenario.payload_bytes)
     with serving(row, core) as server:
         try:
+            answer = None
+            handshake.await_server(server.port, START_TIMEOUT_S)
+            if scenario.is_compressed:
+                payload, answer = handshake.compressed_echo(server.port, payload)
             seen = load.run(
                 scenario,
                 payload,
@@ -67,6 +82,7 @@ def measure(
                 pids=machine.group(server.pid),
                 seconds=seconds,
                 warmup_s=warmup_s,
+                answer=answer,
             )
         except LoadError as exc:
             raise LoadError(f"row {row.name} in scenario {scenario.name}: {exc}") from None
@@ -76,7 +92,9 @@ def measure(
 @contextlib.contextmanager
 def serving(row: Row, core: int) -> Iterator[Server]:
     """Serve *row* in a process of its own for as long as the context lasts."""
-    command = [sys.executable, "-m", "benchmarks.server", row.name, "--core", str(core)]
+    # Without warnings, as uvicorn says of one of its protocols that it is deprecated.
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.server"]
+    command += [row.name, "--core", str(core)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""The report: measurements → medians per row, as Markdown and as JSON."""
+"""The report: measurements → medians per row and goals, as Markdown and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -7,28 +7,34 @@ from statistics import median
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.goals import Outcome
 from benchmarks.measure import Measurement
 from benchmarks.rows import ROWS, SCENARIOS, Row, Scenario
 
 # Below this, the report warns: something else ran on the server's core.
 QUIET_SHARE = 0.9
 
+# From this size on, messages are counted in MB/s, too.
+LARGE_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One row under one scenario: medians over the rounds.
 
-    `over_baseline_us` is the median of the differences within each round, in which the
-    machine was in much the same mood for both; None if the baseline was not measured.
+    `cost` is in the unit of the scenario: CPU in microseconds per message or connection, or
+    memory in KB (1,000 bytes) per connection. `over_baseline` is the median of the differences
+    within each round, in which the machine was in much the same mood for both; None if the
+    baseline was not measured. Messages are connections in mode "churn".
     """
 
     scenario: str
     row: str
     baseline: str
-    cpu_us: float
-    cpu_us_lowest: float
-    cpu_us_highest: float
-    over_baseline_us: float | None
+    cost: float
+    cost_lowest: float
+    cost_highest: float
+    over_baseline: float | None
     messages_per_s: float
     p50_us: float | None
     p99_us: float | None
@@ -38,23 +44,34 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything there is to say about one run of the benchmarks."""
+    """Everything there is to say about one run of the benchmarks.
+
+    `skipped` says of rows why they were not measured.
+    """
 
     date: str
     options: dict[str, Any]
     machine: dict[str, str | int | float]
     versions: dict[str, str | None]
     results: list[Result]
+    goals: list[Outcome]
+    skipped: dict[str, str]
 
     def as_json(self) -> str:
         """Return the report as JSON."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def as_markdown(self) -> str:
-        """Return the report as Markdown: a heading, where it was measured, a table each."""
+        """Return the report as Markdown: where it was measured, the goals, a table each."""
         names = dict.fromkeys(result.scenario for result in self.results)
         tables = [_table(self._of(name), SCENARIOS[name]) for name in names]
-        return "\n\n".join([*self._head(), *tables]) + "\n"
+        goals = [_goals_table(self.goals)] if self.goals else []
+        return "\n\n".join([*self._head(), *goals, *tables]) + "\n"
+
+    def caption(self) -> str:
+        """Return one line for a plot."""
+        rounds = f"{self.options['rounds']} rounds of {self.options['seconds']:g} s"
+        return f"{self.date}, {self.machine['cpu']}, {self.machine['python']}, medians of {rounds}"
 
     def _of(self, scenario: str) -> list[Result]:
         return [result for result in self.results if result.scenario == scenario]
@@ -63,14 +80,21 @@ class Report:
         head = [
             f"# Benchmarks of {self.date}",
             machine.in_words(self.machine, self.versions),
-            f"Medians of {self.options['rounds']} rounds of {self.options['seconds']:g} s.",
+            f"Medians of {self.options['rounds']} rounds of {self.options['seconds']:g} s. Rows "
+            "named “ours” run on bocadillo's protocol, others on uvicorn's default if they name "
+            "no server. Compression is off, but where it is measured.",
         ]
-        if any(result.server_share < QUIET_SHARE for result in self.results):
+        if any(one.server_share < QUIET_SHARE for one in self.results if _is_busy(one)):
             head.append(
                 f"**Noisy**: some servers had less than {QUIET_SHARE:.0%} of their core; see "
                 "`core`. Trust CPU per message more than rates and latencies."
             )
+        head.extend(f"Not measured: {row}: {why}" for row, why in self.skipped.items())
         return head
+
+
+def _is_busy(result: Result) -> bool:
+    return SCENARIOS[result.scenario].mode != "idle"
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[Result]:
@@ -86,16 +110,16 @@ def summarise(measurements: Sequence[Measurement]) -> list[Result]:
 def _result(row: Row, scenario: Scenario, measurements: Sequence[Measurement]) -> Result:
     rounds = _of(row.name, scenario, measurements)
     base = _of(row.baseline, scenario, measurements)
-    costs = [one.cpu_us for one in rounds]
-    over = [one.cpu_us - other.cpu_us for one, other in zip(rounds, base, strict=False)]
+    costs = [one.cost for one in rounds]
+    over = [one.cost - other.cost for one, other in zip(rounds, base, strict=False)]
     return Result(
         scenario=scenario.name,
         row=row.name,
         baseline=row.baseline,
-        cpu_us=median(costs),
-        cpu_us_lowest=min(costs),
-        cpu_us_highest=max(costs),
-        over_baseline_us=median(over) if over else None,
+        cost=median(costs),
+        cost_lowest=min(costs),
+        cost_highest=max(costs),
+        over_baseline=median(over) if over else None,
         messages_per_s=median(one.messages_per_s for one in rounds),
         p50_us=_median([one.load.p50_us for one in rounds]),
         p99_us=_median([one.load.p99_us for one in rounds]),
@@ -113,43 +137,87 @@ def _median(latencies: Sequence[float | None]) -> float | None:
     return median(known) if known else None
 
 
-COLUMNS = (
-    "row",
-    "CPU µs/message",
-    "over baseline",
-    "lowest–highest",
-    "messages/s",
-    "p50 ms",
-    "p99 ms",
-    "core",
-)
+GOAL_COLUMNS = ("scenario", "row", "cost", "× U", "× P", "goal", "now", "")
+
+
+def _goals_table(goals: Sequence[Outcome]) -> str:
+    return "\n".join(
+        [
+            "## Goals",
+            "",
+            "U is uvicorn's default protocol with raw ASGI, and P is picows.",
+            "",
+            "| " + " | ".join(GOAL_COLUMNS) + " |",
+            "|---|---|---:|---:|---:|---|---:|---|",
+            *("| " + " | ".join(_goal_cells(goal)) + " |" for goal in goals),
+        ]
+    )
+
+
+def _goal_cells(goal: Outcome) -> list[str]:
+    return [
+        goal.scenario,
+        ROWS[goal.row].title,
+        f"{goal.cost:.2f}",
+        *("–" if times is None else f"{times:.2f}" for times in (goal.times_u, goal.times_p)),
+        goal.goal,
+        f"{goal.now:.2f}",
+        "met" if goal.is_met else "**not met**",
+    ]
 
 
 def _table(results: Sequence[Result], scenario: Scenario) -> str:
-    baselines = dict.fromkeys(ROWS[result.baseline].title for result in results)
+    baselines = dict.fromkeys(
+        ROWS[result.baseline].title for result in results if result.row != result.baseline
+    )
+    columns = [
+        "row",
+        scenario.cost,
+        f"over {' or '.join(baselines) or 'baseline'}",
+        "lowest–highest",
+        *_load_columns(scenario),
+    ]
     lines = [
         f"## {scenario.title[0].upper()}{scenario.title[1:]}",
         "",
-        "| " + " | ".join(COLUMNS).replace("baseline", " or ".join(baselines)) + " |",
-        "|---|" + "---:|" * (len(COLUMNS) - 1),
-        *("| " + " | ".join(_cells(result)) + " |" for result in results),
+        "| " + " | ".join(columns) + " |",
+        "|---|" + "---:|" * (len(columns) - 1),
+        *("| " + " | ".join(_cells(result, scenario)) + " |" for result in results),
     ]
     return "\n".join(lines)
 
 
-def _cells(result: Result) -> list[str]:
-    over = result.over_baseline_us
+def _load_columns(scenario: Scenario) -> tuple[str, ...]:
+    if scenario.mode == "idle":
+        return ()
+    rate = "connections/s" if scenario.mode == "churn" else "messages/s"
+    size = ("MB/s",) if scenario.payload_bytes >= LARGE_BYTES else ()
+    return (rate, *size, "p50 ms", "p99 ms", "core")
+
+
+def _cells(result: Result, scenario: Scenario) -> list[str]:
+    over = result.over_baseline
     is_base = result.row == result.baseline
     return [
         ROWS[result.row].title,
-        f"{result.cpu_us:.2f}",
-        "–" if over is None or is_base else f"{over:+.2f} ({_percent(over, result.cpu_us)})",
-        f"{result.cpu_us_lowest:.2f}–{result.cpu_us_highest:.2f}",
-        f"{result.messages_per_s:,.0f}",
-        _ms(result.p50_us),
-        _ms(result.p99_us),
-        f"{result.server_share:.0%}",
+        f"{result.cost:.2f}",
+        "–" if over is None or is_base else f"{over:+.2f} ({_percent(over, result.cost)})",
+        f"{result.cost_lowest:.2f}–{result.cost_highest:.2f}",
+        *_load_cells(result, scenario),
     ]
+
+
+def _load_cells(result: Result, scenario: Scenario) -> list[str]:
+    mb_per_s = result.messages_per_s * scenario.payload_bytes / 1e6
+    cells = {
+        "connections/s": f"{result.messages_per_s:,.0f}",
+        "messages/s": f"{result.messages_per_s:,.0f}",
+        "MB/s": f"{mb_per_s:,.0f}",
+        "p50 ms": _ms(result.p50_us),
+        "p99 ms": _ms(result.p99_us),
+        "core": f"{result.server_share:.0%}",
+    }
+    return [cells[column] for column in _load_columns(scenario)]
 
 
 def _percent(over: float, cost: float) -> str:

@@ -7,6 +7,7 @@ so the server ends with it, even if it is killed.
 import argparse
 import contextlib
 import os
+import resource
 import signal
 import socket
 import threading
@@ -21,6 +22,7 @@ def main() -> None:
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     _end_with_stdin()
+    _allow_many_files()
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)
     ROWS[options.row].serve(listener)
@@ -31,6 +33,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--core", type=int, help="the only core to run on")
     return parser.parse_args()
+
+
+def _allow_many_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end_with_stdin() -> None:
