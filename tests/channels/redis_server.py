@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 READY_S = 20
 
 
@@ -26,9 +28,7 @@ class RedisServer:
         self._directory = directory
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = int(listener.getsockname()[1])
+        self.port = free_port()
 
     @property
     def url(self) -> str:

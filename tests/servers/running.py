@@ -15,6 +15,8 @@ import requests
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent.parent
 
 SERVED = "tests.servers.app:app"
@@ -52,7 +54,7 @@ class RunningServer:
 
     def __init__(self, name: str, log: Path, app: str = SERVED) -> None:
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         self._log = log
         parts = [app if part == SERVED else part for part in COMMANDS[name]]
         command = [sys.executable, *(part.format(port=self.port) for part in parts)]
@@ -108,13 +110,6 @@ class RunningServer:
 
     def tracebacks(self) -> int:
         return self.log().count("Traceback (most recent call last)")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
