@@ -1,7 +1,7 @@
 """dishka's containers: made of providers, looked into, closed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bocadillo.channels import Channels
@@ -113,6 +113,21 @@ async def close(
         except ExitError as exc:
             failures.extend(exc.exceptions)
             is_closed = True
+    raise_together(failures)
+
+
+async def close_each(closers: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Call all of *closers*, one after another, whatever one of them raises.
+
+    Raises:
+        Exception: what one raised, or a group of such.
+    """
+    failures = []
+    for closer in closers:
+        try:
+            await closer()
+        except Exception as exc:
+            failures.append(exc)
     raise_together(failures)
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bocadillo.channels import Channels
 from bocadillo.finishing import finish
 from bocadillo.injection.asks import Ask
-from bocadillo.injection.containers import close, get, raise_together
+from bocadillo.injection.containers import close, close_each, get
 from bocadillo.injection.supplies import Supply
 from bocadillo.websockets import WebSocket
 
@@ -93,13 +94,8 @@ class Sessions:
         Raises:
             Exception: what a provider raised while it was closed; the others were closed.
         """
-        failures = []
-        for session in reversed(self._by_supply.values()):
-            try:
-                await session.close(failure)
-            except Exception as exc:
-                failures.append(exc)
-        raise_together(failures)
+        sessions = reversed(self._by_supply.values())
+        await close_each(partial(session.close, failure) for session in sessions)
 
 
 class Message:

@@ -12,9 +12,9 @@ from bocadillo.injection.asks import Ask, Lifetime
 from bocadillo.injection.containers import (
     checked,
     close,
+    close_each,
     get,
     make_container,
-    raise_together,
     scope_of,
 )
 
@@ -115,14 +115,11 @@ class Supply:
         Raises:
             Exception: what a provider raised while it was closed; the others were closed.
         """
-        failures = []
-        for layer in reversed([*self._retired, *self._layers]):
-            try:
-                await layer.close()
-            except Exception as exc:
-                failures.append(exc)
-        self._retired = [layer for layer in self._retired if layer.is_live]  # in other loops
-        raise_together(failures)
+        try:
+            layers = [*self._retired, *self._layers]
+            await close_each(layer.close for layer in reversed(layers))
+        finally:
+            self._retired = [layer for layer in self._retired if layer.is_live]  # in other loops
 
 
 class Live:
