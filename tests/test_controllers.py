@@ -740,3 +740,10 @@ def test_what_lacks_a_method_is_no_handler(lacking: str) -> None:
     made: object = type("Partial", (), methods)()
 
     assert not isinstance(made, WebSocketHandler)
+
+
+@pytest.mark.parametrize("controllers", [object, 5], ids=["a class", "a number"])
+def test_controllers_are_given_as_a_list(controllers: Any) -> None:
+    """The message says so, and not what Python thinks of it."""
+    with pytest.raises(ConfigurationError, match="controllers takes a list"):
+        App(controllers=controllers)

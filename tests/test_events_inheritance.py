@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from bocadillo import EventView, Handler, on_event
+from bocadillo import ConfigurationError, EventView, Handler, on_event
 from tests.talking import answers
 
 
@@ -207,3 +207,15 @@ def test_an_override_of_a_mixin_and_of_a_subclass_is_the_subclasss() -> None:
 
     assert answers(SubSub, {"type": "who"}) == [{"type": "who", "by": "sub"}]
     assert isinstance(SubSub.who, Handler)
+
+
+@pytest.mark.parametrize("override", [property(lambda self: None), 5], ids=["property", "number"])
+def test_an_override_that_is_no_function_is_refused(override: Any) -> None:
+    """It would take the event away without a word; None says so."""
+
+    class Base(EventView):
+        @on_event
+        async def say(self) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="say overrides the event 'say'"):
+        type("View", (Base,), {"say": override})

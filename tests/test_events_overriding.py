@@ -283,3 +283,21 @@ def test_a_bug_is_logged_once_and_nothing_of_it_is_sent(caplog: pytest.LogCaptur
 
     assert isinstance(exc.__cause__, LookupError)
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_an_override_may_call_what_it_overrides() -> None:
+    """`super()` has both hooks, awaited or not."""
+    heard: list[str] = []
+
+    class View(EventView):
+        async def on_connect(self) -> None:
+            await super().on_connect()
+            heard.append("connected")
+
+        def on_disconnect(self, close_code: int) -> None:
+            super().on_disconnect(close_code)
+            heard.append("disconnected")
+
+    answers(View)
+
+    assert heard == ["connected", "disconnected"]

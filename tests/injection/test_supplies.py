@@ -426,3 +426,25 @@ def test_what_is_registered_during_an_override_is_checked_without_it_too() -> No
         pytest.raises(ConfigurationError, match="asks for Pool, which nothing supplies"),
     ):
         supply.check([ask(Pool)])
+
+
+def test_what_is_still_being_made_is_given_up_at_the_end() -> None:
+    """A provider that waits for ever must not keep the application from stopping."""
+
+    async def pool() -> Pool:
+        await asyncio.Event().wait()
+        raise NotImplementedError
+
+    provider = Provider(scope=Scope.APP)
+    provider.provide(pool)
+    supply = Supply([provider])
+
+    async def scenario() -> None:
+        making = asyncio.ensure_future(supply.here().get(ask(Pool)))
+        await settle()
+        await supply.close()
+
+        with pytest.raises(asyncio.CancelledError):
+            await making
+
+    run(scenario)
