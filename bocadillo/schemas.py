@@ -1,7 +1,8 @@
 """Python types as schemas: validating what comes in, dumping what goes out.
 
-The only room that knows pydantic and msgspec models. A *schema* is made once, when a
-route is made; `load` and `dump` are what its codec calls per message.
+Only this room, `eventmodels` and `eventtables` know pydantic and msgspec models. A
+*schema* is made once, when a route is made; `load` and `dump` are what its codec calls
+per message.
 """
 
 import contextlib
