@@ -51,7 +51,7 @@ class Inbox:
     __slots__ = (
         "_ahead",
         "_ahead_task",
-        "_events",
+        "_close_events",
         "_lost",
         "_on_disconnect",
         "_pending",
@@ -64,8 +64,17 @@ class Inbox:
     )
 
     def __init__(self, receive: Receive, on_disconnect: Callable[[Message], object]) -> None:
-        self._events = _events(receive)
-        self._step: Callable[[None], Step] = self._events.send
+        events = _events(receive)
+        self._start(events.send, events.close, on_disconnect)
+
+    def _start(
+        self,
+        step: Callable[[None], Step],
+        close_events: Callable[[], object],
+        on_disconnect: Callable[[Message], object],
+    ) -> None:
+        self._step = step
+        self._close_events = close_events
         self._on_disconnect: Callable[[Message], object] = on_disconnect
         self._pending: Any = None  # the server's future at which the reading stands
         self._waiting = False
@@ -75,7 +84,7 @@ class Inbox:
         self._ahead: deque[Step] | None = None
         self._ahead_task: asyncio.Task[None] | None = None
         self.idle_sweeps = 1  # sweeps since the handler came to read; set to 0 by readers
-        self.pull: Callable[[None], Step] = self._step
+        self.pull: Callable[[None], Step] = step
 
     @property
     def is_waiting(self) -> bool:
@@ -88,7 +97,7 @@ class Inbox:
         Cancellation loses nothing: the event goes to the next reader.
         """
         self._waiting = True
-        self.pull = _busy
+        self.pull = busy
         try:
             return await self._next(step)
         finally:
@@ -98,7 +107,7 @@ class Inbox:
     async def next_event(self) -> Message:
         """Return the next event, in any state of the connection."""
         if self._waiting:
-            _busy(None)
+            busy(None)
         step = self._ahead.popleft() if self._ahead else self._take_over()
         return step if step.__class__ is dict else await self.wait(step)
 
@@ -134,7 +143,7 @@ class Inbox:
         self._stop_ahead()
         # A `receive` that awaits in its clean-up, or that is running: not ours to end.
         with contextlib.suppress(RuntimeError, ValueError):
-            self._events.close()
+            self._close_events()
         self._step = self._refusal or _refuse_ended
         self._settle()
 
@@ -182,7 +191,7 @@ class Inbox:
             try:
                 event = await self._next(self._resume(None))
             except Exception as exc:
-                ahead.append(_Failure(exc))
+                ahead.append(Failure(exc))
                 break
             ahead.append(event)
             if event["type"] == "websocket.disconnect":
@@ -194,7 +203,7 @@ class Inbox:
     async def _next(self, step: Step) -> Message:
         """Wait until the reading has an event, leaving `_pending` where it stands."""
         while step.__class__ is not dict:
-            if isinstance(step, _Failure):
+            if isinstance(step, Failure):
                 raise step.error
             self._pending = step
             if step is None:
@@ -221,15 +230,16 @@ def _refuse_ended(_: None) -> Step:
     raise ConnectionStateError("cannot receive: the view of this connection has ended")
 
 
-def _busy(_: None) -> Step:
+def busy(_: None) -> Step:
+    """Refuse a second reader."""
     raise ConcurrencyError(
         "cannot receive: another task is already receiving from this connection; "
         "let one task receive and hand the messages on"
     )
 
 
-class _Failure:
-    """An exception that the server's `receive` raised, on its way to the reader."""
+class Failure:
+    """A step: an exception that the server's `receive` raised, on its way to the reader."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -244,8 +254,8 @@ def _events(receive: Receive) -> Generator[Step, None, None]:
         try:
             event: Any = yield from receive()  # type: ignore[misc]
         except (Exception, asyncio.CancelledError) as exc:  # the server's, never a reader's
-            event = _Failure(exc)
-        if event.__class__ is not dict and not isinstance(event, _Failure):
+            event = Failure(exc)
+        if event.__class__ is not dict and not isinstance(event, Failure):
             event = dict(event)
         yield event
 

@@ -11,15 +11,15 @@ from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, 
 from bocadillo.codecs import EVENT, Payload
 from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, PositionLost
+from bocadillo.pullinbox import PEER
 from bocadillo.websockets import WebSocket
 
 # What a publication is the newest of, for "latest": told by its payload.
 KeyOf: TypeAlias = Callable[[Payload], Hashable]
 OnGap: TypeAlias = Literal["continue", "close"] | Any
 
-# Keys of a scope: what a server offers that can write one frame to many (docs/asgi-extensions.md).
+# Of a scope: what a server offers that can write one frame to many (docs/asgi-extensions.md).
 BROADCAST = "bocadillo.broadcast"
-PEER = "bocadillo.peer"
 
 
 class Memberships:

@@ -17,7 +17,8 @@ from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo.close import check_code, cut_reason
 from bocadillo.errors import ConfigurationError, ConnectionStateError, WebSocketDisconnect
-from bocadillo.inbox import Inbox, Step
+from bocadillo.inbox import Step
+from bocadillo.pullinbox import inbox_for
 from bocadillo.states import (
     CLOSE,
     CONNECT,
@@ -68,7 +69,7 @@ class Wire(HTTPConnection):
         self.caught_close_codes: CaughtCloseCodes = check_caught_close_codes(caught_close_codes)
         self._phase = State.CONNECTING
         self._raw_send = send
-        self._inbox = Inbox(receive, self._hear_leaving)
+        self._inbox = inbox_for(scope, receive, self._hear_leaving)
         self._inbox.refuse(_refuse_before_accept)
         self._saw_connect = False
         self._is_accepted = False

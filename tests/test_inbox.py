@@ -1,13 +1,14 @@
 """No event is lost, whoever reads, whoever is cancelled, whatever was read ahead."""
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from starlette.types import Message
 
 from bocadillo.errors import ConcurrencyError, ConnectionStateError
 from bocadillo.inbox import MAX_AHEAD_MESSAGES, Inbox
+from bocadillo.pullinbox import PullInbox
 from tests.fakes import CONNECT, FakeServer, binary, left, run, settle, text
 
 
@@ -25,11 +26,48 @@ class Leavings(list[Message]):
     """What the inbox told of disconnects that it read ahead."""
 
 
-def inbox_of(server: FakeServer, leavings: list[Message] | None = None) -> Inbox:
-    return Inbox(server.receive, (leavings if leavings is not None else Leavings()).append)
+class InboxOf(Protocol):
+    """Makes the inbox of a server."""
+
+    def __call__(self, server: FakeServer, leavings: list[Message] | None = None) -> Inbox: ...
 
 
-def test_events_come_in_order() -> None:
+@pytest.fixture(params=["awaited", "asked"])
+def inbox_of(request: pytest.FixtureRequest) -> InboxOf:
+    """Inboxes of servers of either kind; to the rules it makes no difference."""
+
+    def make(server: FakeServer, leavings: list[Message] | None = None) -> Inbox:
+        on_disconnect = (leavings if leavings is not None else Leavings()).append
+        if request.param == "awaited":
+            return Inbox(server.receive, on_disconnect)
+        return PullInbox(Asked(server.queue).pull, on_disconnect)
+
+    return make
+
+
+class Asked:
+    """What a server has for one connection, to be had by asking."""
+
+    def __init__(self, queue: "asyncio.Queue[Message]") -> None:
+        self._queue = queue
+        self._put = queue.put_nowait
+        self._waiter: asyncio.Future[None] | None = None
+        queue.put_nowait = self._put_and_tell  # type: ignore[method-assign, assignment]
+
+    def pull(self, _: None) -> Any:
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        if self._waiter is None or self._waiter.done():
+            self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    def _put_and_tell(self, event: Message) -> None:
+        self._put(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def test_events_come_in_order(inbox_of: InboxOf) -> None:
     """A view sees what the client sent in the order it was sent."""
 
     async def scenario() -> None:
@@ -42,7 +80,7 @@ def test_events_come_in_order() -> None:
     run(scenario)
 
 
-def test_an_event_that_is_there_needs_no_wait() -> None:
+def test_an_event_that_is_there_needs_no_wait(inbox_of: InboxOf) -> None:
     """The path of a busy connection: one step, no future."""
 
     async def scenario() -> None:
@@ -53,7 +91,7 @@ def test_an_event_that_is_there_needs_no_wait() -> None:
     run(scenario)
 
 
-def test_a_cancelled_reader_loses_nothing_on_a_server_that_would() -> None:
+def test_a_cancelled_reader_loses_nothing_on_a_server_that_would(inbox_of: InboxOf) -> None:
     """`asyncio.timeout` around `receive` is how people poll; no message may pay for it."""
 
     async def scenario() -> None:
@@ -82,7 +120,7 @@ def test_a_cancelled_reader_loses_nothing_on_a_server_that_would() -> None:
     run(scenario)
 
 
-def test_wait_for_loses_nothing() -> None:
+def test_wait_for_loses_nothing(inbox_of: InboxOf) -> None:
     """`asyncio.wait_for` runs the reader in a task of its own in Python 3.11."""
 
     async def scenario() -> None:
@@ -99,7 +137,7 @@ def test_wait_for_loses_nothing() -> None:
     run(scenario)
 
 
-def test_a_reader_cancelled_as_its_event_arrives_leaves_it_to_the_next() -> None:
+def test_a_reader_cancelled_as_its_event_arrives_leaves_it_to_the_next(inbox_of: InboxOf) -> None:
     """The narrowest race: the event and the cancellation in one turn of the loop."""
 
     async def scenario() -> None:
@@ -119,12 +157,14 @@ def test_a_reader_cancelled_as_its_event_arrives_leaves_it_to_the_next() -> None
     run(scenario)
 
 
-def test_many_cancelled_readers_leave_nothing_behind_on_the_servers_future() -> None:
+def test_many_cancelled_readers_leave_nothing_behind_on_the_servers_future(
+    inbox_of: InboxOf,
+) -> None:
     """Polling an idle connection for hours must not pile up callbacks."""
 
     async def scenario() -> None:
         server = FakeServer()
-        inbox = inbox_of(server)
+        inbox = Inbox(server.receive, Leavings().append)
         await inbox.next_event()
         for _ in range(50):
             with pytest.raises(TimeoutError):
@@ -164,7 +204,7 @@ def test_a_cancelled_bare_yield_of_the_server_is_taken_up_again() -> None:
     run(scenario)
 
 
-def test_two_readers_at_once_get_a_clear_error_and_the_first_goes_on() -> None:
+def test_two_readers_at_once_get_a_clear_error_and_the_first_goes_on(inbox_of: InboxOf) -> None:
     """Two tasks that share a socket would each get half of the messages."""
 
     async def scenario() -> None:
@@ -185,7 +225,7 @@ def test_two_readers_at_once_get_a_clear_error_and_the_first_goes_on() -> None:
     run(scenario)
 
 
-def test_what_was_read_ahead_is_delivered_first_and_in_order() -> None:
+def test_what_was_read_ahead_is_delivered_first_and_in_order(inbox_of: InboxOf) -> None:
     """A handler that was busy finds its messages where it left them."""
 
     async def scenario() -> None:
@@ -205,7 +245,7 @@ def test_what_was_read_ahead_is_delivered_first_and_in_order() -> None:
     run(scenario)
 
 
-def test_a_reader_takes_over_from_reading_ahead() -> None:
+def test_a_reader_takes_over_from_reading_ahead(inbox_of: InboxOf) -> None:
     """The handler comes back while the sweep's task waits for the server."""
 
     async def scenario() -> None:
@@ -225,7 +265,7 @@ def test_a_reader_takes_over_from_reading_ahead() -> None:
     run(scenario)
 
 
-def test_a_reader_takes_over_before_reading_ahead_began() -> None:
+def test_a_reader_takes_over_before_reading_ahead_began(inbox_of: InboxOf) -> None:
     """The sweep's task may not have run once when the handler comes back."""
 
     async def scenario() -> None:
@@ -240,7 +280,7 @@ def test_a_reader_takes_over_before_reading_ahead_began() -> None:
     run(scenario)
 
 
-def test_reading_ahead_stops_at_its_bound_of_messages() -> None:
+def test_reading_ahead_stops_at_its_bound_of_messages(inbox_of: InboxOf) -> None:
     """What is read ahead is memory that nobody else bounds."""
 
     async def scenario() -> None:
@@ -256,7 +296,7 @@ def test_reading_ahead_stops_at_its_bound_of_messages() -> None:
     run(scenario)
 
 
-def test_reading_ahead_stops_at_its_bound_of_bytes() -> None:
+def test_reading_ahead_stops_at_its_bound_of_bytes(inbox_of: InboxOf) -> None:
     """Sixteen messages may be large."""
 
     async def scenario() -> None:
@@ -271,7 +311,7 @@ def test_reading_ahead_stops_at_its_bound_of_bytes() -> None:
     run(scenario)
 
 
-def test_reading_ahead_twice_is_reading_ahead_once() -> None:
+def test_reading_ahead_twice_is_reading_ahead_once(inbox_of: InboxOf) -> None:
     """The sweep comes by every half second."""
 
     async def scenario() -> None:
@@ -333,7 +373,7 @@ def test_a_receive_that_is_no_coroutine_function_is_read_the_same() -> None:
     run(scenario)
 
 
-def test_a_refusal_waits_until_all_is_read() -> None:
+def test_a_refusal_waits_until_all_is_read(inbox_of: InboxOf) -> None:
     """Messages that came before the leaving are still the view's."""
 
     async def scenario() -> None:
@@ -355,7 +395,7 @@ def test_a_refusal_waits_until_all_is_read() -> None:
     run(scenario)
 
 
-def test_a_refusal_ends_a_reading_ahead_that_has_found_nothing() -> None:
+def test_a_refusal_ends_a_reading_ahead_that_has_found_nothing(inbox_of: InboxOf) -> None:
     """A connection that this side has closed has nothing more to say."""
 
     async def scenario() -> None:
@@ -377,7 +417,7 @@ def test_a_refusal_ends_a_reading_ahead_that_has_found_nothing() -> None:
     run(scenario)
 
 
-def test_a_closed_inbox_tells_nobody() -> None:
+def test_a_closed_inbox_tells_nobody(inbox_of: InboxOf) -> None:
     """What comes too late has nobody to go to."""
 
     async def scenario() -> None:
@@ -393,7 +433,7 @@ def test_a_closed_inbox_tells_nobody() -> None:
     run(scenario)
 
 
-def test_a_closed_inbox_leaves_no_task() -> None:
+def test_a_closed_inbox_leaves_no_task(inbox_of: InboxOf) -> None:
     """Every connection ends; what read ahead for it must end, too."""
 
     async def scenario() -> None:
@@ -409,7 +449,7 @@ def test_a_closed_inbox_leaves_no_task() -> None:
     run(scenario)
 
 
-def test_search_ahead_ends_with_the_disconnect_or_the_time_out() -> None:
+def test_search_ahead_ends_with_the_disconnect_or_the_time_out(inbox_of: InboxOf) -> None:
     """A failed send looks for the close code, but not for ever."""
 
     async def scenario() -> None:
@@ -429,7 +469,7 @@ def test_search_ahead_ends_with_the_disconnect_or_the_time_out() -> None:
     run(scenario)
 
 
-def test_the_shield_refuses_a_second_cancellation() -> None:
+def test_the_shield_refuses_a_second_cancellation(inbox_of: InboxOf) -> None:
     """A task that is cancelled twice is woken once."""
 
     async def scenario() -> None:
@@ -450,7 +490,7 @@ def test_the_shield_refuses_a_second_cancellation() -> None:
     run(scenario)
 
 
-def test_a_reader_that_outlives_its_view_is_told_so() -> None:
+def test_a_reader_that_outlives_its_view_is_told_so(inbox_of: InboxOf) -> None:
     """A task that the view started and forgot."""
 
     async def scenario() -> None:
@@ -495,7 +535,7 @@ def test_a_future_that_the_server_cancels_does_not_end_the_reading() -> None:
     run(scenario)
 
 
-def test_a_pull_takes_over_from_reading_ahead() -> None:
+def test_a_pull_takes_over_from_reading_ahead(inbox_of: InboxOf) -> None:
     """The path of a handler that comes back to `receive`."""
 
     async def scenario() -> None:

@@ -1,5 +1,4 @@
-"""One payload to many connections at once: the ASGI extensions `bocadillo.broadcast` and
-`bocadillo.abort`.
+"""One payload to many connections at once: the ASGI extension `bocadillo.broadcast`.
 
 See docs/asgi-extensions.md.
 """
@@ -80,11 +79,3 @@ class _Packed:
             compressed = compress_once(self._payload, *agreed)
             ready = self._frames[agreed] = frame(self._opcode, compressed, rsv1=True)
         peer.write(ready)
-
-
-# In every scope, the same objects: what an application does with them, it does to all.
-EXTENSIONS: dict[str, dict[str, Any]] = {
-    "websocket.http.response": {},
-    "bocadillo.broadcast": {"broadcast": broadcast},
-    "bocadillo.abort": {},
-}

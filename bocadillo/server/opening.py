@@ -16,9 +16,9 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
-from bocadillo.server.broadcasting import EXTENSIONS
 from bocadillo.server.deflate import negotiate
 from bocadillo.server.ending import LOST, Event
+from bocadillo.server.extensions import EXTENSIONS
 from bocadillo.server.handshake import (
     Handshake,
     RawHeaders,

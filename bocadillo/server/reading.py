@@ -132,21 +132,19 @@ class Reading(Ending):
             if size <= shared.max_queued_bytes // 4:
                 self._resume_reading()
 
-    async def receive(self) -> Event:
-        """Return the next event (ASGI); after the disconnect the same one again."""
-        while (queue := self._queue) is None:
+    def pull(self, _: None = None) -> Event | asyncio.Future[None]:
+        """Return the next event, or a future to await before asking again ("bocadillo.pull").
+
+        After the disconnect it is the same event again.
+        """
+        queue = self._queue
+        if queue is None:
             if self._ending is not None:
                 return dict(self._ending)
             waiter = self._waiter
-            if waiter is not None:  # another task is receiving
-                await asyncio.wait({waiter})
-                continue
-            waiter = self._waiter = self._shared.create_future()
-            try:
-                await waiter
-            finally:
-                if self._waiter is waiter:  # cancelled
-                    self._waiter = None
+            if waiter is None or waiter.done():  # cancelled
+                waiter = self._waiter = self._shared.create_future()
+            return waiter
         item = queue.pop()
         if not queue:
             self._queue = None
@@ -157,3 +155,14 @@ class Reading(Ending):
         if item.__class__ is bytes:
             return {"type": "websocket.receive", "bytes": item}
         return item  # type: ignore[no-any-return]
+
+    async def receive(self) -> Event:
+        """Return the next event (ASGI); after the disconnect the same one again."""
+        while self._queue is None and self._ending is None:
+            waiter = self._waiter
+            if waiter is None or waiter.done():
+                waiter = self._waiter = self._shared.create_future()
+                await waiter
+            else:  # another task is receiving, and may be cancelled
+                await asyncio.wait({waiter})
+        return self.pull()  # type: ignore[return-value]
