@@ -1,6 +1,5 @@
 """`WebSocketView`: a base class with typed messages and a broadcast to all of its kind."""
 
-import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -154,8 +153,6 @@ class WebSocketView(ABC, Generic[RecvT, SendT]):
         if codec is EVENT:
             raise TypeError("cannot broadcast raw events; give the view another send_type")
         await self.ws.channels.publish(self._channel, message, codec=codec)
-        # A loop of broadcasts would fill the outboxes of readers that are fast.
-        await asyncio.sleep(0)
 
     @classmethod
     def codec_of(cls, type_: Any) -> Codec:

@@ -25,6 +25,7 @@ class Delivery:
     Args:
         connection: Who gets them.
         outbox: Where they wait, and what happens when there are too many.
+        behind: The deliveries for which something waits: where this is to be noted.
 
     A task writes them, and exists only while there is something to write. While it
     does, what the view sends waits for all that was delivered before, so that a client
@@ -32,20 +33,20 @@ class Delivery:
     in the server's `send` at once, which uvicorn's "websockets" implementation forbids.
     """
 
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        outbox: Outbox,
+        behind: "set[Delivery] | None" = None,
+    ) -> None:
         self._connection = connection
+        self._behind = set() if behind is None else behind
         self._outbox = outbox
         self._raw_send = connection._raw_send
         self._writer: asyncio.Task[None] | None = None
         self._farewell: asyncio.Task[None] | None = None
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._lock = asyncio.Lock()  # held by who is sending
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits here, so that what is written now comes in its turn."""
-        writer, connection = self._writer, self._connection
-        return (writer is None or writer.done()) and connection.is_open and connection.accepted
 
     def deliver(self, payload: Payload, key: Hashable = None) -> None:
         """Queue one payload; a reader that is too slow for its outbox is closed with 1013.
@@ -64,6 +65,7 @@ class Delivery:
         if self._writer is None or self._writer.done():
             earlier = connection._begun
             connection._raw_send = self._send_in_turn
+            self._behind.add(self)
             self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
 
     async def close(self) -> None:
@@ -79,6 +81,7 @@ class Delivery:
                 if task is not None:
                     task.cancel()
             self._give_back()
+            self._behind.discard(self)
 
     # Too slow
 
@@ -91,6 +94,7 @@ class Delivery:
         if not connection.is_open:
             return
         self._outbox.clear()
+        self._behind.add(self)  # for good: its close frame is the next that it gets
         connection._hear_leaving({"type": DISCONNECT, "code": TRY_AGAIN_LATER, "reason": reason})
         connection._inbox.refuse(self._tell)
         self._farewell = asyncio.get_running_loop().create_task(self._say_farewell(reason))
@@ -158,4 +162,6 @@ class Delivery:
         """Let the view send by itself again."""
         self._connection._raw_send = self._raw_send
         self._outbox.clear()
+        if self._farewell is None:
+            self._behind.discard(self)
         self._give_turns()

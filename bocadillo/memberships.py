@@ -1,6 +1,7 @@
 """The channels that one connection has joined, and how it takes what is published there."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -8,6 +9,7 @@ from starlette.types import Scope
 
 from bocadillo.channels import Channels, Position
 from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
+from bocadillo.channels.rooms import DeliverMany
 from bocadillo.codecs import EVENT, Payload
 from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, PositionLost
@@ -42,6 +44,8 @@ class Memberships:
         self._make_outbox = make_outbox
         self._outbox: Outbox | None = None
         self._delivery: Delivery | None = None
+        # Kept, since its set of those behind knows the delivery.
+        self._together = together_for(ws.scope)
         self._is_over = False
 
     async def join(
@@ -59,7 +63,9 @@ class Memberships:
         if key is not None and (when_full or self._when_full) != "latest":
             raise ConfigurationError("key tells what is the latest; add when_full='latest'")
         delivery = self._deliver_by(when_full)
-        reader = ChannelReader(self._ws, delivery, channel, None if key is None else _shared(key))
+        reader = ChannelReader(
+            self._ws, delivery, channel, None if key is None else _shared(key), self._together
+        )
         await self._channels.join(
             reader,
             channel,
@@ -95,7 +101,8 @@ class Memberships:
                 self._outbox = self._make_outbox()
             else:
                 self._outbox = Outbox(DEFAULT_LIMIT, DEFAULT_MAX_BYTES, when_full or "close")
-            self._delivery = Delivery(self._ws, self._outbox)
+            behind = None if self._together is None else self._together.behind
+            self._delivery = Delivery(self._ws, self._outbox, behind)
         if when_full not in (None, self._outbox.when_full):
             raise ConfigurationError(
                 f"this connection has an outbox by when_full={self._outbox.when_full!r}, and has "
@@ -133,18 +140,24 @@ class ChannelReader:
         delivery: Takes what is published.
         channel: The channel.
         key_of: What a payload is the newest of, by "latest"; None for the channel itself.
+        group: What delivers to many connections of its server at once.
     """
 
     __slots__ = ("_channel", "_key_of", "delivery", "group", "id", "peer")
 
     def __init__(
-        self, ws: WebSocket[Any, Any], delivery: Delivery, channel: str, key_of: "KeyOf | None"
+        self,
+        ws: WebSocket[Any, Any],
+        delivery: Delivery,
+        channel: str,
+        key_of: "KeyOf | None",
+        group: "Together | None",
     ) -> None:
         self.id = ws.id
         self.delivery = delivery
         self._channel = channel
         self._key_of = key_of
-        self.group = together_for(ws.scope)
+        self.group = group
         self.peer = ws.scope.get(PEER)
 
     def deliver(self, payload: Payload) -> None:
@@ -157,27 +170,43 @@ class Together:
     """Payloads for many connections of one server, which writes one frame to all of them.
 
     Args:
-        broadcast: The server's, of the ASGI extension "bocadillo.broadcast".
+        broadcast: The server's, of the ASGI extension "bocadillo.broadcast". It passes over
+            connections that are not open.
+
+    Attributes:
+        behind: The deliveries for which something waits, so that what is written past them
+            would come out of turn.
     """
 
     def __init__(self, broadcast: Callable[..., list[Any]]) -> None:
         self._broadcast = broadcast
+        self.behind: set[Delivery] = set()
 
-    def deliver_many(self, readers: Sequence[ChannelReader], payload: Payload) -> None:
-        """Have each of *readers* get a payload: at once, or behind what waits for it."""
-        ready, waiting = [], []
-        for reader in readers:
-            if reader.delivery.is_idle:
-                ready.append(reader.peer)
-            else:
-                waiting.append(reader)
+    def deliver_to(self, readers: Sequence[ChannelReader]) -> DeliverMany:
+        """Return what has *readers* get a payload: at once, or behind what waits for it."""
+        return partial(self._deliver, readers, [reader.peer for reader in readers])
+
+    def _deliver(
+        self,
+        readers: Sequence[ChannelReader],
+        peers: list[Any],
+        payload: Payload,
+        not_to: ChannelReader | None,
+    ) -> bool:
+        waiting: list[ChannelReader] = []
+        if self.behind or not_to is not None:
+            behind = self.behind
+            readers = [reader for reader in readers if reader is not not_to]
+            waiting = [reader for reader in readers if reader.delivery in behind]
+            peers = [reader.peer for reader in readers if reader.delivery not in behind]
         kind = "text" if isinstance(payload, str) else "bytes"
-        congested = self._broadcast(ready, **{kind: payload}) if ready else ()
+        congested = self._broadcast(peers, **{kind: payload}) if peers else ()
         if congested:
-            behind = {*map(id, congested)}
-            waiting += [reader for reader in readers if id(reader.peer) in behind]
+            late = {*map(id, congested)}
+            waiting += [reader for reader in readers if id(reader.peer) in late]
         for reader in waiting:
             reader.deliver(payload)
+        return not waiting
 
 
 def together_for(scope: Scope) -> Together | None:

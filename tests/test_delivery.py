@@ -382,33 +382,49 @@ def test_who_is_given_up_twice_is_closed_once() -> None:
     run(scenario)
 
 
-def test_a_reader_is_idle_while_nothing_waits_and_it_is_there() -> None:
-    """Only then may something be written past its outbox."""
+def test_it_is_told_while_something_waits() -> None:
+    """Only else may something be written past its outbox."""
 
     async def scenario() -> None:
         server = BusyServer()
         ws = server.websocket()
-        delivery = Delivery(ws, Outbox())
-        assert not delivery.is_idle
-        server.takes.clear()
-        accepting = asyncio.create_task(ws.accept())
-        await settle()
-        assert not delivery.is_idle
-        server.takes.set()
-        await accepting
-        assert delivery.is_idle
+        behind: set[Delivery] = set()
+        delivery = Delivery(ws, Outbox(), behind)
+        await ws.accept()
+        assert behind == set()
 
         server.takes.clear()
         delivery.deliver("1")
-        assert not delivery.is_idle
+        assert behind == {delivery}
         await settle()
-        assert not delivery.is_idle
+        assert behind == {delivery}
         server.takes.set()
         await settle()
-        assert delivery.is_idle
+        assert behind == set()
 
-        await ws.close()
-        assert not delivery.is_idle
+    run(scenario)
+
+
+def test_who_was_too_slow_stays_behind_until_its_end() -> None:
+    """Nothing is written between what it did take and its close frame."""
+
+    async def scenario() -> None:
+        server = BusyServer()
+        ws = server.websocket()
+        behind: set[Delivery] = set()
+        delivery = Delivery(ws, Outbox(1), behind)
+        await ws.accept()
+        server.takes.clear()
+        delivery.deliver("1")
+        await settle()
+        delivery.deliver("2")
+        delivery.deliver("3")
+
+        server.takes.set()
+        await settle()
+        assert behind == {delivery}
+        await delivery.close()
+        assert behind == set()
 
     run(scenario)
 

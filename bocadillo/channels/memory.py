@@ -1,6 +1,5 @@
 """`MemoryBroker`: publications, history and presence of one process, in its memory."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -110,7 +109,7 @@ class MemoryBroker(Broker):
         exclude: str | None = None,
         limits: HistoryLimits,
     ) -> Position:
-        """See `Broker.publish`. Gives the event loop one turn, so that others may write."""
+        """See `Broker.publish`."""
         now = self._clock()
         log = self._logs.pop(channel, None) or self._begin()
         position = Position(log.offset + 1, log.epoch)
@@ -122,7 +121,6 @@ class MemoryBroker(Broker):
         self._forget(now)
         if is_subscribed and self._listener is not None:
             self._listener.receive(publication)
-        await asyncio.sleep(0)
         return position
 
     async def subscribe(self, channel: str) -> Position:

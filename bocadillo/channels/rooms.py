@@ -7,9 +7,10 @@ waits. Optional attributes of a reader, looked at when it joins:
   known by itself.
 - `deliver_publication(publication)`: called instead of `deliver`, by who wants to see
   more than the payload.
-- `group`: an object with `deliver_many(readers, payload)`. All readers of a room that have
-  the same group get a payload by one call of it, instead of one call each: a server may
-  write one frame to all of them. The sequence must not be kept or changed.
+- `group`: an object with `deliver_to(readers)`, which returns a function. All readers of a
+  room that have the same group get a payload by one call of that function, instead of one
+  call each: a server may write one frame to all of them. It is made anew when readers come
+  or leave.
 """
 
 import asyncio
@@ -36,11 +37,15 @@ class Reader(Protocol):
         """Take a payload, at once."""
 
 
+# Has some readers take a payload at once, but for one of them; returns whether none has to wait.
+DeliverMany = Callable[[Payload, Reader | None], bool]
+
+
 class Group(Protocol):
     """Takes payloads for many readers at once."""
 
-    def deliver_many(self, readers: Sequence[Any], payload: Payload, /) -> object:
-        """Take a payload for each of *readers*, at once."""
+    def deliver_to(self, readers: Sequence[Any], /) -> DeliverMany:
+        """Return what delivers to *readers*, a sequence that does not change."""
 
 
 class Member:
@@ -141,6 +146,8 @@ class Room:
         seen: The position of the last publication received.
         is_subscribed: Whether the broker brings this channel.
         is_held: Whether publications are held back, because others are to come before.
+        owes_turn: Whether a reader has, by the last publication, something to write in the
+            event loop's next turn.
     """
 
     __slots__ = (
@@ -155,6 +162,7 @@ class Room:
         "name",
         "newcomers",
         "on_hole",
+        "owes_turn",
         "seen",
         "settling",
     )
@@ -166,6 +174,7 @@ class Room:
         self.newcomers: dict[Hashable, Newcomer] = {}
         self.seen = START
         self.is_subscribed = False
+        self.owes_turn = False
         self.settling: asyncio.Task[Exception | None] | None = (
             None  # the task that brings the subscription about
         )
@@ -173,7 +182,7 @@ class Room:
         self._fruitless = 0  # how often the broker said that nothing is missing, in a row
         self._is_aimed = False
         self._delivers: tuple[Callable[[Payload], object], ...] = ()
-        self._groups: tuple[tuple[Group, tuple[Reader, ...]], ...] = ()
+        self._groups: tuple[tuple[Group, DeliverMany], ...] = ()
         self._takers: tuple[tuple[Member, Callable[[Publication], object]], ...] = ()
 
     @property
@@ -303,6 +312,7 @@ class Room:
                     deliver(payload)
                 except Exception:
                     failed(deliver)
+        self.owes_turn = bool(self._delivers or self._takers)
         if self._groups or self._takers:
             self._deliver_otherwise(publication, excluded)
         if self.newcomers:
@@ -310,12 +320,12 @@ class Room:
         return len(self.members) - (excluded is not None)
 
     def _deliver_otherwise(self, publication: Publication, excluded: Member | None) -> None:
-        for group, readers in self._groups:
-            if excluded is not None and getattr(excluded.reader, "group", None) is group:
-                at = readers.index(excluded.reader)
-                readers = readers[:at] + readers[at + 1 :]
+        not_to = None if excluded is None else excluded.reader
+        for group, deliver in self._groups:
+            is_its = not_to is not None and getattr(not_to, "group", None) is group
             try:
-                group.deliver_many(readers, publication.payload)
+                if not deliver(publication.payload, not_to if is_its else None):
+                    self.owes_turn = True
             except Exception:
                 failed(group)
         for member, take in self._takers:
@@ -346,7 +356,9 @@ class Room:
                 delivers.append(member.deliver)
         self._delivers = tuple(delivers)
         self._takers = tuple(takers)
-        self._groups = tuple((group, tuple(readers)) for group, readers in groups.values())
+        self._groups = tuple(
+            (group, group.deliver_to(tuple(readers))) for group, readers in groups.values()
+        )
         self._is_aimed = True
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from bocadillo import BrokerError, ConfigurationError, ConnectionStateError, PositionLost
 from bocadillo.channels import Channels, HistoryLimits, Position, Publication, Published
+from bocadillo.channels.hub import MAX_IN_A_ROW
+from bocadillo.channels.rooms import DeliverMany
 from bocadillo.codecs import TEXT
 from tests.channels.readers import GatedBroker, Noting, payloads
 from tests.fakes import run, settle
@@ -172,27 +174,6 @@ def test_a_reader_that_raises_keeps_nothing_from_the_others(
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3
 
 
-def test_a_loop_of_publications_lets_others_run() -> None:
-    """Else nobody could write what is in the outboxes, and readers that are fast were closed."""
-
-    async def scenario(channels: Channels, broker: GatedBroker) -> None:
-        turns: list[int] = []
-
-        async def count() -> None:
-            while len(turns) < 100:
-                turns.append(1)
-                await asyncio.sleep(0)
-
-        counting = asyncio.create_task(count())
-        for n in range(100):
-            await channels.publish("x", n)
-
-        assert len(turns) >= 90
-        await counting
-
-    run_with(scenario)
-
-
 class Line:
     """A group that notes what it is asked to deliver to whom."""
 
@@ -200,10 +181,16 @@ class Line:
         self.calls: list[tuple[list[str], Any]] = []
         self.error: Exception | None = None
 
-    def deliver_many(self, readers: Sequence[Any], payload: Any) -> None:
-        self.calls.append(([reader.id for reader in readers], payload))
-        if self.error is not None:
-            raise self.error
+        self.takes_more = True
+
+    def deliver_to(self, readers: Sequence[Any]) -> DeliverMany:
+        def deliver(payload: Any, not_to: Any) -> bool:
+            self.calls.append(([each.id for each in readers if each is not not_to], payload))
+            if self.error is not None:
+                raise self.error
+            return self.takes_more
+
+        return deliver
 
 
 class Grouped(Noting):
@@ -212,6 +199,53 @@ class Grouped(Noting):
     def __init__(self, id: str, group: Any) -> None:
         super().__init__(id)
         self.group = group
+
+
+class Turns:
+    """Counts the turns of the event loop while publications go out in a row."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def among(self, channels: Channels, publications: int) -> int:
+        async def count() -> None:
+            while True:
+                self._count += 1
+                await asyncio.sleep(0)
+
+        self._count = 0
+        counting = asyncio.create_task(count())
+        for n in range(publications):
+            await channels.publish("x", n)
+        counting.cancel()
+        return self._count
+
+
+@pytest.mark.parametrize("kind", ["by itself", "of a group that has to wait"])
+def test_readers_that_have_something_to_write_get_a_turn_each_time(kind: str) -> None:
+    """Else nobody could write what is in the outboxes, and readers that are fast were closed."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        line = Line()
+        line.takes_more = False
+        await channels.join(Noting("a") if kind == "by itself" else Grouped("a", line), "x")
+
+        assert await Turns().among(channels, 100) >= 90
+
+    run_with(scenario)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_loop_of_publications_that_nobody_waits_for_lets_others_run(is_read: bool) -> None:
+    """Several publications then leave in one write; but the loop is not all there is."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        if is_read:
+            await channels.join(Grouped("a", Line()), "x")
+
+        assert 160 // MAX_IN_A_ROW <= await Turns().among(channels, 160) < 40
+
+    run_with(scenario)
 
 
 def test_readers_of_one_group_get_a_payload_by_one_call(caplog: pytest.LogCaptureFixture) -> None:
