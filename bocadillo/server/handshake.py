@@ -23,6 +23,22 @@ _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 # RFC 9112 §3.2.1 and §3.2.2: a path, or a whole URL; nothing but visible ASCII.
 _TARGET = re.compile(rb"(?:(?:https?|wss?)://[^/?#]+)?(/[\x21-\x7e]*)", re.IGNORECASE)
 
+# What browsers and libraries say in each handshake, once for all: a scope is kept as long as
+# its connection, and each piece would take some fifty bytes of it.
+_USUAL = {
+    piece: piece
+    for piece in (
+        *(b"host", b"connection", b"upgrade", b"origin", b"user-agent", b"accept", b"cookie"),
+        *(b"accept-encoding", b"accept-language", b"cache-control", b"pragma"),
+        *(b"authorization", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip"),
+        *(b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol"),
+        *(b"sec-websocket-extensions", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site"),
+        *(b"Upgrade", b"keep-alive, Upgrade", b"websocket", b"13", b"no-cache"),
+        *(b"permessage-deflate", b"permessage-deflate; client_max_window_bits"),
+        *(b"gzip, deflate", b"gzip, deflate, br", b"gzip, deflate, br, zstd", b"*/*"),
+    )
+}
+
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -95,6 +111,7 @@ def check_handshake(method: bytes, target: bytes, version: bytes, headers: RawHe
         raise Refusal(505, "WebSocket needs HTTP/1.1")
     if method != b"GET":
         raise Refusal(405, "WebSocket needs a GET request", [(b"allow", b"GET")])
+    headers = [(_USUAL.get(name, name), _USUAL.get(value, value)) for name, value in headers]
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         found.setdefault(name, []).append(value)
