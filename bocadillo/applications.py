@@ -155,15 +155,18 @@ class App(Starlette):
         if scope["type"] == "websocket" and not self.user_middleware:
             # Nothing of Starlette's stack but the exception handlers concerns it.
             scope["app"] = self
-            scope["starlette.exception_handlers"] = self._websocket_handlers()
-            await self.router(scope, receive, send)
+            self._bring_handlers(scope)
+            await self.router.serving(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
 
-    def _websocket_handlers(self) -> tuple[dict[Any, Any], dict[int, Any]]:
+    def _bring_handlers(self, scope: Scope) -> None:
+        """Note the handlers of exceptions in a scope, in place of those of an app around it."""
+        scope.pop("starlette.exception_handlers", None)
         by_class: dict[Any, Any] = {}
         by_status: dict[int, Any] = {}
         for key, handler in self.exception_handlers.items():
             if key not in (500, Exception):  # Starlette keeps these for HTTP
                 (by_status if isinstance(key, int) else by_class)[key] = handler
-        return by_class, by_status
+        if by_class or by_status:
+            scope["starlette.exception_handlers"] = by_class, by_status

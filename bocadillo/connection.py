@@ -163,7 +163,7 @@ class Connection(Wire):
         # A leaving on another's connection, to which this view has sent, is not this one's.
         if isinstance(exc, StarletteDisconnect) and self._phase is not State.OPEN:
             return self._catches(exc)
-        if self._leave_open is None or not self._leave_open(exc):
+        if self._leave_open is None or not self._leave_open(self, exc):
             await self.ensure_closed(*closing(exc))
         return False
 

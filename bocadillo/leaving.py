@@ -106,7 +106,7 @@ class Watch:
         self._sweep = _sweep_of(loop)
         self._sweep.add(self)
         self.cancellation: Cancellation | None = None
-        ws._on_leaving = self.hear_leaving
+        ws._watch = self
         serving.set(ws)
 
     def look(self, now: float) -> None:
@@ -145,7 +145,7 @@ class Watch:
 
     def stop(self) -> None:
         """End the watch."""
-        self._ws._on_leaving = None
+        self._ws._watch = None
         if serving.get() is self._ws:
             serving.set(None)
         self._sweep.discard(self)

@@ -80,12 +80,14 @@ class Steps(Protocol):
 
 async def run(steps: Steps, ws: AnyWebSocket) -> None:
     """Serve one connection from match to disconnect."""
-    ws._leave_open = lambda exc: endings.is_handled(ws, exc)
+    ws._leave_open = endings.is_handled
     watch = Watch(ws, steps.times)
     course = _Course(steps, ws)
     try:
         try:
-            await course.run()
+            handled = await course.open()
+            if handled is not None:
+                await handled
         except Exception as exc:
             course.fail(exc)
             await endings.raised(steps, ws, exc)
@@ -105,7 +107,7 @@ async def run(steps: Steps, ws: AnyWebSocket) -> None:
 
 
 class _Course:
-    """The course of one connection, up to where it ends by itself or by an exception."""
+    """What comes before and after the view's body, for one connection."""
 
     def __init__(self, steps: Steps, ws: AnyWebSocket) -> None:
         self._steps = steps
@@ -119,23 +121,26 @@ class _Course:
         if self._release is not None:  # else it would keep a ring of frames alive
             self._failure = exc
 
-    async def run(self) -> None:
+    async def open(self) -> Awaitable[object] | None:
+        """Go up to the view's body; return it, to be awaited, unless the connection has ended.
+
+        What was needed up to here is forgotten: connections that wait would hold it.
+        """
         steps, ws = self._steps, self._ws
         try:
             calls = await self._shake_hands()
         except InvalidParameters as exc:
             ConnectionLog(steps, ws).info("refused with HTTP 400: %s", exc)
             await ws.reject(400, {"errors": exc.errors})
-            return
+            return None
         if calls is None:
-            return
+            return None
         if ws.auto_accept and not ws.accepted:
             await ws.accept(_choose(steps.subprotocols, ws))
         self._disconnect = calls.disconnect
         if calls.connect is not None:
             await awaited(calls.connect())
-        if not ws.is_closed:  # by `on_connect`
-            await calls.handle()
+        return None if ws.is_closed else calls.handle()  # by `on_connect`
 
     async def _shake_hands(self) -> Calls | None:
         """Return what to call, or None for a client that was refused."""

@@ -6,7 +6,7 @@ of them when it is put into the router's list, and not looked up when it is serv
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, SupportsIndex, overload
 
 from starlette.convertors import CONVERTOR_TYPES
@@ -161,6 +161,21 @@ def below(prefix: str, route: BaseRoute) -> BaseRoute:
     foreign = StarletteWebSocketRoute(path, route.endpoint, name=route.name)
     foreign.app = route.app  # what its framework does around the endpoint
     return foreign
+
+
+def found(routes: Iterable[BaseRoute], scope: Scope) -> Callable[..., Awaitable[None]] | None:
+    """Return what serves a connection, by the first route that fits, as Starlette would.
+
+    The scope then has what the route found; without a route the answer is None.
+    """
+    for route in routes:
+        match, of_route = route.matches(scope)
+        if match is Match.FULL:
+            scope["route"] = route
+            scope.update(of_route)
+            view = _view_of(route)
+            return route.handle if view is None else view.serving
+    return None
 
 
 def _view_of(route: BaseRoute) -> View | None:

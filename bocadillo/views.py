@@ -162,10 +162,15 @@ class View:
         self._disconnect_timeout = declared.disconnect_timeout
         self.routers: tuple[RouterOptions, ...] = (router,) if router is not None else ()
         self._checked: tuple[tuple[RouterOptions, ...], tuple[Ask, ...]] | None = None
+        self._make_memberships = partial(_members, handler)
         self._settle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        await self.serving(scope, receive, send)
+
+    def serving(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return the coroutine that serves one connection."""
         ws: WebSocket[Any, Any] = WebSocket(
             scope,
             receive,
@@ -175,7 +180,7 @@ class View:
             send_type=self.send_codec,
             caught_close_codes=self.caught_close_codes,
         )
-        await lifecycle.run(self, ws)
+        return lifecycle.run(self, ws)
 
     def __repr__(self) -> str:
         return f"<View {self.name}>"
@@ -201,8 +206,8 @@ class View:
         if self._checked != (outer, self._plan.asks):  # a class of events may get more
             self.check(outer)
         routers = (*outer, *self.routers)
-        ws._channels = _channels(routers).here
-        ws._make_memberships = partial(_members, self.handler)
+        ws._channels = _channels(routers)
+        ws._make_memberships = self._make_memberships
         sessions = Sessions(ws, self.times.disconnect_timeout)
         calls = self._plan.bind(ws, sessions.of(_supply(routers)))
         hooks = [*self._hooks_within(outer)]

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, Self, cast
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypeVar
 
-from bocadillo.channels import Channels, Position
+from bocadillo.channels import Channels, ChannelsByLoop, Position
 from bocadillo.channels.outbox import WhenFull
 from bocadillo.codecs import BYTES, EVENT, JSON, TEXT, MessagePack, Payload, codec_for, encode_json
 from bocadillo.connection import Connection
@@ -73,7 +73,7 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
             self._decode = self._receive_codec.decode
         self._verbatim = {TEXT: str, BYTES: bytes}.get(self._send_codec, _NoType)
         # Set by the view: the channels of its router, and what has been joined of them.
-        self._channels: Callable[[], Channels] | None = None
+        self._channels: ChannelsByLoop | None = None
         self._memberships: Members | None = None
         self._make_memberships: Callable[[Any], Members] | None = None
 
@@ -243,7 +243,7 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
             raise ConnectionStateError(
                 "this connection has no channels; they come with a route of an App or Router"
             )
-        return self._channels()
+        return self._channels.here()
 
     async def join(
         self,

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from typing import TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
@@ -39,6 +39,13 @@ LEAVING_SEARCH_S = 0.5
 
 # Whose view runs, set by its watch; tasks that a view starts inherit it.
 serving: ContextVar["Wire | None"] = ContextVar("serving", default=None)
+
+
+class Watcher(Protocol):
+    """Who looks after the handler of a connection."""
+
+    def hear_leaving(self, code: int) -> None:
+        """Take note that the client has left, or that the server shuts down."""
 
 
 class Wire(HTTPConnection):
@@ -79,8 +86,8 @@ class Wire(HTTPConnection):
         self._is_told = False  # whether the view has learnt of the leaving
         # Set by the lifecycle: who looks after a handler whose client has left, and for
         # which exceptions `async with` leaves the closing to others.
-        self._on_leaving: Callable[[int], None] | None = None
-        self._leave_open: Callable[[BaseException], bool] | None = None
+        self._watch: Watcher | None = None
+        self._leave_open: Callable[[Any, BaseException], bool] | None = None
 
     @property
     def accepted(self) -> bool:
@@ -244,8 +251,8 @@ class Wire(HTTPConnection):
         self._is_told = self._is_told or is_told
         if is_told and is_leaving:
             self._inbox.refuse(_refuse_after(self._ending))
-        if is_leaving and self._on_leaving is not None:
-            self._on_leaving(self._ending[0])
+        if is_leaving and self._watch is not None:
+            self._watch.hear_leaving(self._ending[0])
 
     def _tells_reasons(self) -> bool:
         """Tell whether the server gives a reason, if only an empty one, where a client closed.
@@ -265,7 +272,7 @@ class Wire(HTTPConnection):
 
         A view that sends to other people's connections learns of their leaving, too.
         """
-        return self._on_leaving is None or serving.get() is self
+        return self._watch is None or serving.get() is self
 
     def _catches(self, exc: BaseException) -> bool:
         if not isinstance(exc, StarletteDisconnect):

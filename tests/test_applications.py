@@ -149,3 +149,25 @@ def test_a_mounted_app_sees_its_own_path() -> None:
 
     with TestClient(app).websocket_connect("/m/chat") as ws:
         assert ws.receive_text() == "ws://testserver/m/chat /m"
+
+
+def test_the_exception_handlers_of_an_app_end_at_a_mounted_one() -> None:
+    """An application answers for its own bugs, as Starlette's do."""
+    handled: list[Exception] = []
+
+    async def handle(ws: Any, exc: Exception) -> None:
+        handled.append(exc)
+
+    inner = App()
+
+    @inner.websocket_route("/")
+    async def view(ws: WebSocket) -> None:
+        raise LookupError("on purpose")
+
+    outer = App(exception_handlers={LookupError: handle})
+    outer.mount("/inner", inner)
+    server = FakeServer(path="/inner/")
+    run(lambda: outer(server.scope, server.receive, server.send))
+
+    assert handled == []
+    assert server.sent[-1]["code"] == 1011

@@ -764,3 +764,46 @@ def test_a_number_of_too_many_digits_fits_no_route() -> None:
     async def view(ws: WebSocket, id: int) -> None: ...
 
     assert statuses(serve(router, "/" + "1" * 5000)) == [404]
+
+
+@pytest.mark.parametrize("is_served_alone", [False, True])
+def test_a_router_that_overrides_app_sees_its_connections(is_served_alone: bool) -> None:
+    """The way around it saves memory, and is taken only where nobody would notice."""
+    seen: list[str] = []
+
+    class Noting(Router):
+        async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["path"])
+            await super().app(scope, receive, send)
+
+    router = Noting()
+
+    @router.route("/")
+    async def view(ws: WebSocket) -> None:
+        pass
+
+    app = router if is_served_alone else Starlette(routes=[Mount("/", app=router)])
+    server = FakeServer()
+    run(lambda: app(server.scope, server.receive, server.send))
+
+    assert seen == ["/"]
+    assert server.sent[0]["type"] == "websocket.accept"
+
+
+def test_a_scope_has_what_starlette_would_have_put_into_it() -> None:
+    """Middleware, `request.url_for` and tracing tools read these keys."""
+    found: dict[str, Any] = {}
+    app = App()
+
+    @app.websocket_route("/rooms/{room}", name="room")
+    async def view(ws: WebSocket, room: str) -> None:
+        found.update(ws.scope)
+
+    server = FakeServer(path="/rooms/blue")
+    run(lambda: app(server.scope, server.receive, server.send))
+
+    assert found["app"] is app
+    assert found["router"] is app.router
+    assert found["route"] is app.routes[0]
+    assert found["endpoint"] is app.routes[0].endpoint
+    assert found["path_params"] == {"room": "blue"}
