@@ -9,7 +9,7 @@ from bocadillo.classviews import WebSocketView
 from bocadillo.endings import AnyWebSocket, awaited
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.injection import Ask, Lifetime, Session
-from bocadillo.lifecycle import Calls
+from bocadillo.lifecycle import Calls, Hook
 from bocadillo.methods import Constructor, Instance, Methods, plain_method
 
 
@@ -65,7 +65,7 @@ class ClassPlan:
         else:
             self._settle(ws, session, instance, self._constructor.make())
         if issubclass(self._class, WebSocketView):
-            _join_audience(instance, calls)
+            calls.connect = partial(_connect, instance, calls.connect)
         return calls
 
     async def _inject(self, ws: AnyWebSocket, session: Session, instance: Instance) -> None:
@@ -85,17 +85,11 @@ async def _pass_messages(instance: Instance, ws: AnyWebSocket) -> None:
         await on_message(ws, message)
 
 
-def _join_audience(instance: Instance, calls: Calls) -> None:
+async def _connect(instance: Instance, then: Hook | None) -> None:
     """Have broadcasts reach the instance, from `on_connect` on, once it is accepted."""
-
-    async def joined(call: Callable[[], Any]) -> None:
-        await instance.value._join()
-        await awaited(call())
-
-    if calls.connect is not None:
-        calls.connect = partial(joined, calls.connect)
-    else:
-        calls.handle = partial(joined, calls.handle)
+    await instance.value._join()
+    if then is not None:
+        await awaited(then())
 
 
 def _check_class(cls: type) -> None:
