@@ -15,6 +15,9 @@ from bocadillo.wire import Wire
 
 DENIAL_EXTENSION = "websocket.http.response"
 
+# An ASGI extension of bocadillo's server, and the type of its event.
+ABORT = "bocadillo.abort"
+
 # How long a close frame may wait for a client that takes nothing.
 CLOSE_TIMEOUT_S = 10
 
@@ -143,6 +146,12 @@ class Connection(Wire):
             await self.close(code, reason)
         elif self._is_accepted:
             check_code(code)
+
+    async def _abort(self) -> None:
+        """Cut the connection, past all that waits to be sent, where the server can do that."""
+        if ABORT in self.scope.get("extensions", ()):
+            with contextlib.suppress(Exception):
+                await self._server_send({"type": ABORT})
 
     async def __aenter__(self) -> Self:
         if self._phase is State.CONNECTING:

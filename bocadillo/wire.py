@@ -75,7 +75,8 @@ class Wire(HTTPConnection):
         super().__init__(scope)
         self.caught_close_codes: CaughtCloseCodes = check_caught_close_codes(caught_close_codes)
         self._phase = State.CONNECTING
-        self._raw_send = send
+        self._server_send = send
+        self._raw_send = send  # the same, or what waits its turn before
         self._inbox = inbox_for(scope, receive, self._hear_leaving)
         self._inbox.refuse(_refuse_before_accept)
         self._saw_connect = False
