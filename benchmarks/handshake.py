@@ -5,6 +5,7 @@ of them has answered.
 """
 
 import socket
+import ssl
 import time
 import zlib
 
@@ -28,7 +29,7 @@ CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"  # with 1000, masked with zeros
 TAIL = b"\x00\x00\xff\xff"  # RFC 7692 §7.2.1: what is left out at the end
 
 
-def await_server(port: int, timeout_s: float) -> None:
+def await_server(port: int, timeout_s: float, *, is_tls: bool = False) -> None:
     """Return once the server on *port* has accepted a connection.
 
     Raises:
@@ -37,7 +38,7 @@ def await_server(port: int, timeout_s: float) -> None:
     until = time.monotonic() + timeout_s
     while True:
         try:
-            with _open(port) as connection:
+            with _open(port, is_tls=is_tls) as connection:
                 _leave(connection)
             return
         except OSError as exc:
@@ -65,7 +66,7 @@ def compressed_echo(port: int, payload: bytes) -> tuple[bytes, bytes]:
     return sent, answer
 
 
-def _open(port: int, more: str = "") -> socket.socket:
+def _open(port: int, more: str = "", *, is_tls: bool = False) -> socket.socket:
     """Open a connection.
 
     Raises:
@@ -73,6 +74,8 @@ def _open(port: int, more: str = "") -> socket.socket:
         OSError: there is no server yet.
     """
     connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+    if is_tls:
+        connection = _trusting().wrap_socket(connection)
     try:
         connection.sendall(REQUEST.format(port=port, more=more).encode())
         head = b""
@@ -85,6 +88,14 @@ def _open(port: int, more: str = "") -> socket.socket:
         connection.close()
         raise LoadError(f"the server answers {head.splitlines()[0]!r}")
     return connection
+
+
+def _trusting() -> ssl.SSLContext:
+    """Return TLS for whatever certificate there is: it was made by the server for itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _leave(connection: socket.socket) -> None:

@@ -1,7 +1,7 @@
 /* Load for a WebSocket server on 127.0.0.1: one thread, epoll, one payload sent over and over.
  *
  *   load -p port [-r path] [-m echo|fan|idle|churn] [-c connections] [-w in flight]
- *        [-u warm-up seconds] [-d seconds] [-s server pid]... [-b] [-z bytes] < payload
+ *        [-u warm-up seconds] [-d seconds] [-s server pid]... [-b] [-t] [-z bytes] < payload
  *
  * echo  Every connection keeps `in flight` messages on their way and awaits each of them back.
  * fan   The first connection does that; all count what they receive: a broadcast.
@@ -9,7 +9,8 @@
  * churn Each connection is closed with 1000, and opened again once the server has answered.
  *
  * The payload goes out in text frames; with -b in binary ones. Whatever comes back must be
- * equal to it. With -z, permessage-deflate is agreed on, and the standard input has two
+ * equal to it. With -t all of it goes through TLS, where this was compiled with -DWITH_TLS; the
+ * server's certificate is not looked at. With -z, permessage-deflate is agreed on, and the standard input has two
  * payloads, both compressed: as many bytes to send, and then what must come back. Once all connections are open, "ready" is printed, and in the end one line of
  * JSON about the time after the warm-up:
  *
@@ -43,6 +44,12 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#else
+typedef void SSL;
+#endif
 
 enum {
     READ_BYTES = 256 * 1024,
@@ -67,6 +74,8 @@ static const char *const MODES[] = {"echo", "fan", "idle", "churn"};
 
 struct connection {
     int fd;
+    SSL *tls;
+    bool is_half_sent; /* a record of frames, which must be sent before anything else */
     bool is_open, is_lost, is_done; /* done: to be opened again */
     /* Going out: frames, and between two of them the opening request or a pong. */
     uint64_t owed;       /* frames that are not wholly sent */
@@ -93,6 +102,7 @@ static struct {
     clockid_t server_clocks[MAX_SERVERS];
     const char *server_pids[MAX_SERVERS];
     uint8_t opcode;
+    bool is_tls;
     size_t compressed_bytes; /* of the first payload; 0: nothing is compressed */
 } options = {.path = "/", .connections = 1, .in_flight = 1, .seconds = 1, .opcode = TEXT};
 
@@ -151,26 +161,84 @@ static uint64_t server_bytes(void) {
     return sum_kib * 1024;
 }
 
+/* Plain or TLS: both take and give as many bytes as they can, and set errno otherwise. */
+
+#ifdef WITH_TLS
+static SSL_CTX *tls_context;
+
+static void prepare_tls(void) {
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
+    tls_context = SSL_CTX_new(TLS_client_method());
+    if (!tls_context) fail("no TLS");
+    SSL_CTX_set_mode(tls_context,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
+static void begin_tls(struct connection *c) {
+    c->tls = SSL_new(tls_context);
+    if (!c->tls || !SSL_set_fd(c->tls, c->fd)) fail("no TLS for a connection");
+    SSL_set_connect_state(c->tls);
+}
+
+static ssize_t tls_outcome(struct connection *c, int done) {
+    if (done > 0) return done;
+    int error = SSL_get_error(c->tls, done);
+    ERR_clear_error();
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) errno = EAGAIN;
+    else if (error != SSL_ERROR_SYSCALL || !errno) errno = EPROTO;
+    return -1;
+}
+
+static ssize_t put(struct connection *c, const uint8_t *bytes, size_t count) {
+    if (!c->tls) return send(c->fd, bytes, count, MSG_NOSIGNAL);
+    errno = 0;
+    return tls_outcome(c, SSL_write(c->tls, bytes, (int)count));
+}
+
+static ssize_t get(struct connection *c, uint8_t *bytes, size_t count) {
+    if (!c->tls) return recv(c->fd, bytes, count, 0);
+    errno = 0;
+    return tls_outcome(c, SSL_read(c->tls, bytes, (int)count));
+}
+
+static void end(struct connection *c) {
+    if (c->tls) SSL_free(c->tls);
+    close(c->fd);
+}
+#else
+static void prepare_tls(void) { fail("it was compiled without TLS"); }
+static void begin_tls(struct connection *c) { (void)c; }
+static ssize_t put(struct connection *c, const uint8_t *bytes, size_t count) {
+    return send(c->fd, bytes, count, MSG_NOSIGNAL);
+}
+static ssize_t get(struct connection *c, uint8_t *bytes, size_t count) {
+    return recv(c->fd, bytes, count, 0);
+}
+static void end(struct connection *c) { close(c->fd); }
+#endif
+
 static void lose(struct connection *c, const char *why) {
     if (!c->is_open) fail("a connection could not be opened: %s", why);
     if (errors++ < 5) fprintf(stderr, "load: a connection is lost: %s\n", why);
     c->is_lost = true;
     alive--;
-    close(c->fd);
+    end(c);
 }
 
 /* Sending */
 
 static void flush(struct connection *c) {
     while (!c->is_lost) {
-        bool has_extra = c->extra_sent < c->extra_bytes;
+        bool has_extra = c->extra_sent < c->extra_bytes && !c->is_half_sent;
         bool is_extra = has_extra && c->sent_bytes == 0;
         uint64_t count = has_extra ? 1 : c->owed; /* an extra goes before the next frame */
         if (!is_extra && c->owed == 0) return;
         const uint8_t *from = is_extra ? c->extra : frames;
         size_t gone = is_extra ? c->extra_sent : c->sent_bytes;
         size_t size = is_extra ? c->extra_bytes : count * frame_bytes;
-        ssize_t done = send(c->fd, from + gone, size - gone, MSG_NOSIGNAL);
+        ssize_t done = put(c, from + gone, size - gone);
+        c->is_half_sent = c->tls && !is_extra && done < 0;
         if (done < 0) {
             if (errno != EAGAIN && errno != EINTR) lose(c, strerror(errno));
             if (errno != EINTR) return; /* an EPOLLOUT event will come */
@@ -346,6 +414,7 @@ static void begin_opening(struct connection *c) {
                           options.path, options.port, options.compressed_bytes ? OFFER : "");
     if (length >= (int)sizeof c->extra) fail("the path is too long");
     c->extra_bytes = (size_t)length;
+    if (options.is_tls) begin_tls(c);
     c->begun_at = now_ns();
     /* Edge-triggered, so that what is wanted need not be said again and again. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
@@ -356,7 +425,7 @@ static void open_again(struct connection *c) {
     uint64_t now = now_ns();
     messages += is_measuring;
     if (is_measuring) note_latency(now - c->begun_at);
-    close(c->fd);
+    end(c);
     memset(c, 0, sizeof *c);
     begin_opening(c);
 }
@@ -364,8 +433,9 @@ static void open_again(struct connection *c) {
 static void receive(struct connection *c) {
     static uint8_t buffer[READ_BYTES];
     ssize_t count = READ_BYTES;
-    while (count == READ_BYTES && !c->is_lost) { /* less than that: nothing more is there */
-        count = recv(c->fd, buffer, READ_BYTES, 0);
+    /* Less than that: nothing more is there, but with TLS, which gives record by record. */
+    while ((count == READ_BYTES || c->tls) && !c->is_lost) {
+        count = get(c, buffer, READ_BYTES);
         if (count < 0 && errno == EAGAIN) break;
         if (count <= 0) {
             lose(c, count ? strerror(errno) : "the server ended it");
@@ -505,7 +575,7 @@ static void add_server(const char *text) {
 }
 
 static void read_options(int count, char **words) {
-    for (int option; (option = getopt(count, words, "p:r:m:c:w:u:d:s:bz:")) != -1;) {
+    for (int option; (option = getopt(count, words, "p:r:m:c:w:u:d:s:btz:")) != -1;) {
         switch (option) {
         case 'p': options.port = (int)positive(optarg, 1); break;
         case 'r': options.path = optarg; break;
@@ -517,6 +587,7 @@ static void read_options(int count, char **words) {
         case 's': add_server(optarg); break;
         case 'z': options.compressed_bytes = (size_t)positive(optarg, 1); break;
         case 'b': options.opcode = BINARY; break;
+        case 't': options.is_tls = true; break;
         default: fail("see the head of load.c for the options");
         }
     }
@@ -569,6 +640,7 @@ int main(int count, char **words) {
     const uint8_t *sent = read_payloads(&sent_bytes);
     make_frames(sent, sent_bytes);
     allow_many_files();
+    if (options.is_tls) prepare_tls();
     epoll = epoll_create1(0);
     struct connection *connections = allocate((size_t)options.connections * sizeof *connections);
     open_all(connections);

@@ -11,7 +11,10 @@ from pathlib import Path
 from benchmarks.rows import Scenario
 
 SOURCE = Path(__file__).with_name("load.c")
-PROGRAM = SOURCE.parent / "build" / "load"
+BUILD = SOURCE.parent / "build"
+
+# What a program needs of the compiler that speaks TLS, by its name.
+TLS = ("-DWITH_TLS", "-lssl", "-lcrypto")
 
 # Beyond warm-up and measuring, for opening connections and reporting.
 GRACE_S = 45
@@ -45,24 +48,27 @@ class Load:
     bytes_per_connection: float
 
 
-def build() -> Path:
-    """Compile load.c if it is newer than what was compiled, and return the program.
+def build(source: Path = SOURCE, *, with_tls: bool = False) -> Path:
+    """Compile *source* if it is newer than what was compiled, and return the program.
 
     Raises:
         LoadError: there is no gcc, or it fails.
     """
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= SOURCE.stat().st_mtime:
-        return PROGRAM
+    program = BUILD / f"{source.stem}{'-tls' if with_tls else ''}"
+    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+        return program
     if shutil.which("gcc") is None:
-        raise LoadError("cannot build load.c: no gcc; install it (apt-get install gcc libc6-dev)")
-    PROGRAM.parent.mkdir(exist_ok=True)
+        missing = "no gcc; install it (apt-get install gcc libc6-dev)"
+        raise LoadError(f"cannot build {source.name}: {missing}")
+    BUILD.mkdir(exist_ok=True)
     # Under a name of its own first: another run may be building or running it.
-    fresh = PROGRAM.with_name(f"load.{os.getpid()}")
-    built = subprocess.run(["gcc", "-O2", "-o", fresh, SOURCE], capture_output=True, text=True)
+    fresh = program.with_name(f"{program.name}.{os.getpid()}")
+    command = ["gcc", "-O2", "-o", fresh, source, *(TLS if with_tls else ())]
+    built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode != 0:
-        raise LoadError(f"cannot build load.c:\n{built.stderr}")
-    fresh.replace(PROGRAM)
-    return PROGRAM
+        raise LoadError(f"cannot build {source.name}:\n{built.stderr}")
+    fresh.replace(program)
+    return program
 
 
 def run(
@@ -82,9 +88,12 @@ def run(
     Raises:
         LoadError: it failed, a connection was lost, or nothing came back.
     """
-    command: list[str | Path] = [build(), "-p", str(port), "-m", scenario.mode]
+    program = build(with_tls=scenario.is_tls)
+    command: list[str | Path] = [program, "-p", str(port), "-m", scenario.mode]
     command += ["-c", str(scenario.connections), "-w", str(scenario.in_flight)]
     command += ["-d", str(seconds), "-u", str(warmup_s)]
+    if scenario.is_tls:
+        command += ["-t"]
     if answer is not None:
         command += ["-z", str(len(payload))]
     for pid in pids:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import ssl
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +34,7 @@ def machine() -> dict[str, str | int | float]:
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "openssl": ssl.OPENSSL_VERSION,
         "load_average": round(os.getloadavg()[0], 2),
     }
 
@@ -46,7 +48,8 @@ def in_words(facts: Mapping[str, object], installed: Mapping[str, str | None]) -
     """Return what `machine` and `versions` returned as two paragraphs."""
     packages = ", ".join(f"{name} {version or 'none'}" for name, version in installed.items())
     return (
-        f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}, {facts['python']}; "
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}, {facts['python']}, "
+        f"{facts['openssl']}; "
         f"load average at the start {facts['load_average']}.\n\n{packages}."
     )
 

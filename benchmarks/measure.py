@@ -72,7 +72,7 @@ def measure(
     with serving(row, core) as server:
         try:
             answer = None
-            handshake.await_server(server.port, START_TIMEOUT_S)
+            handshake.await_server(server.port, START_TIMEOUT_S, is_tls=scenario.is_tls)
             if scenario.is_compressed:
                 payload, answer = handshake.compressed_echo(server.port, payload)
             seen = load.run(
@@ -92,9 +92,19 @@ def measure(
 @contextlib.contextmanager
 def serving(row: Row, core: int) -> Iterator[Server]:
     """Serve *row* in a process of its own for as long as the context lasts."""
+    with started("benchmarks.server", row.name, "--core", str(core)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def started(module: str, row: str, *options: str) -> Iterator[Server]:
+    """Run *module*, which serves the *row* and prints its port, for as long as the context lasts.
+
+    Raises:
+        LoadError: it does not say its port.
+    """
     # Without warnings, as uvicorn says of one of its protocols that it is deprecated.
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.server"]
-    command += [row.name, "--core", str(core)]
+    command = [sys.executable, "-W", "ignore", "-m", module, row, *options]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -108,10 +118,10 @@ def serving(row: Row, core: int) -> Iterator[Server]:
             process.communicate()
 
 
-def _read_port(process: subprocess.Popen[str], row: Row) -> int:
+def _read_port(process: subprocess.Popen[str], row: str) -> int:
     assert process.stdout is not None
     is_ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
     line = process.stdout.readline() if is_ready else ""
     if not line:
-        raise LoadError(f"the server of row {row.name} did not start; why is above, if it said")
+        raise LoadError(f"the server of row {row} did not start; why is above, if it said")
     return int(line)

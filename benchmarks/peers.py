@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any
 
+from benchmarks import tls
+
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
@@ -23,6 +25,15 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 def picows_echo(listener: socket.socket) -> None:
     """picows alone: a frame's payload goes back as it lies in the read buffer."""
+    _echo_by_picows(listener)
+
+
+def picows_secure(listener: socket.socket) -> None:
+    """The same by TLS."""
+    _echo_by_picows(listener, ssl=tls.context())
+
+
+def _echo_by_picows(listener: socket.socket, **options: Any) -> None:
     text: Any = import_module("picows").WSMsgType.TEXT
 
     def on_ws_frame(self: Any, transport: Any, frame: Any) -> None:
@@ -31,7 +42,7 @@ def picows_echo(listener: socket.socket) -> None:
         else:
             _leave(transport, frame)
 
-    _run(_serve_picows(listener, {"on_ws_frame": on_ws_frame}))
+    _run(_serve_picows(listener, {"on_ws_frame": on_ws_frame}, **options))
 
 
 def picows_fan(listener: socket.socket) -> None:
@@ -64,10 +75,12 @@ def _leave(transport: Any, frame: Any) -> None:
         transport.disconnect()
 
 
-async def _serve_picows(listener: socket.socket, methods: dict[str, Callable[..., None]]) -> None:
+async def _serve_picows(
+    listener: socket.socket, methods: dict[str, Callable[..., None]], **options: Any
+) -> None:
     picows: Any = import_module("picows")
     handler: Any = type("Handler", (picows.WSListener,), methods)
-    server = await picows.ws_create_server(lambda _: handler(), sock=listener)
+    server = await picows.ws_create_server(lambda _: handler(), sock=listener, **options)
     await server.serve_forever()
 
 

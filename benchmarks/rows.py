@@ -35,7 +35,8 @@ def varied_text(size_bytes: int) -> bytes:
 class Scenario:
     """A load, in the words of load.c: mode "echo", "fan", "idle" or "churn".
 
-    Where it is *compressed*, messages go both ways with permessage-deflate.
+    Where it is *compressed*, messages go both ways with permessage-deflate; with *tls*, all
+    goes through TLS.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Scenario:
     payload_bytes: int = 64
     mode: str = "echo"
     is_compressed: bool = False
+    is_tls: bool = False
 
     @property
     def title(self) -> str:
@@ -51,7 +53,8 @@ class Scenario:
         shown = f"{self.mode}, {self.connections:,} connections"
         if self.mode in ("echo", "fan"):
             shown += f" × {self.in_flight} in flight, {_size(self.payload_bytes)}"
-        return shown + (", compressed" if self.is_compressed else "")
+        shown += ", compressed" if self.is_compressed else ""
+        return shown + (", TLS" if self.is_tls else "")
 
     @property
     def cost(self) -> str:
@@ -75,13 +78,17 @@ SCENARIOS = {
         Scenario("16x4-64k", connections=16, in_flight=4, payload_bytes=64 * 1024),
         Scenario("4x2-1m", connections=4, in_flight=2, payload_bytes=1024 * 1024),
         Scenario("deflate", 64, in_flight=4, payload_bytes=1024, is_compressed=True),
+        Scenario("tls-64x1", connections=64, is_tls=True),
+        Scenario("tls-64x16", connections=64, in_flight=16, is_tls=True),
         Scenario("fan-1", connections=1000, mode="fan"),
         Scenario("fan-16", connections=1000, in_flight=16, mode="fan"),
         Scenario("fan-100", connections=100, mode="fan"),
         Scenario("fan-10000", connections=10_000, mode="fan"),
+        Scenario("fan-19000", connections=19_000, mode="fan"),
         Scenario("idle", connections=5000, mode="idle"),
         Scenario("idle-1000", connections=1000, mode="idle"),
         Scenario("idle-10000", connections=10_000, mode="idle"),
+        Scenario("idle-19000", connections=19_000, mode="idle"),
         Scenario("churn", connections=32, mode="churn"),
     )
 }
@@ -89,8 +96,9 @@ SCENARIOS = {
 ECHOES = ("64x1", "64x16", "16x4-64k")
 ALL = (*ECHOES, "4x2-1m", "idle", "churn")
 FANS = ("fan-1", "fan-16")
-GROWING_FANS = (*FANS, "fan-100", "fan-10000")
-GROWING = (*ALL, "idle-1000", "idle-10000")
+GROWING_FANS = (*FANS, "fan-100", "fan-10000", "fan-19000")
+GROWING = (*ALL, "idle-1000", "idle-10000", "idle-19000")
+SECURE = ("tls-64x1", "tls-64x16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class Row:
         payload: Returns what the clients send, of a given size in bytes.
         scenarios: The names of the scenarios that it runs.
         needs: The modules without which it cannot run.
+        is_tls: Whether it is served by TLS.
     """
 
     name: str
@@ -114,6 +123,7 @@ class Row:
     payload: Callable[[int], bytes] = json_text
     scenarios: tuple[str, ...] = ALL
     needs: tuple[str, ...] = ()
+    is_tls: bool = False
 
     def missing(self) -> list[str]:
         """Return the modules that it needs and that are not installed."""
@@ -150,6 +160,10 @@ def _events(
 
 def _deflate(name: str, title: str, serve: Serve) -> Row:
     return Row(name, title, serve, "raw-deflate", varied_text, ("deflate",))
+
+
+def _secure(name: str, title: str, serve: Serve, needs: tuple[str, ...] = ()) -> Row:
+    return Row(name, title, serve, "tls-raw", scenarios=SECURE, needs=needs, is_tls=True)
 
 
 ROWS = {
@@ -210,6 +224,14 @@ ROWS = {
         _events("events-chanx", "chanx", events.chanx, events.chanx_text, needs=("chanx",)),
         _deflate("raw-deflate", "raw ASGI", on_uvicorn(apps.raw, compress=True)),
         _deflate("ours-deflate", "ours: raw ASGI", on_bocadillo(apps.raw, compress=True)),
+        _secure("tls-raw", "raw ASGI", on_uvicorn(apps.raw, with_tls=True)),
+        _secure("tls-ours-raw", "ours: raw ASGI", on_bocadillo(apps.raw, with_tls=True)),
+        _secure(
+            "tls-ours-text",
+            "ours: bocadillo, text",
+            on_bocadillo(apps.bocadillo_text, with_tls=True),
+        ),
+        _secure("tls-picows", "picows, its own echo", peers.picows_secure, ("picows", "uvloop")),
         _fan("fan", "raw ASGI, a loop of sends", on_uvicorn(fans.loop), GROWING_FANS),
         _fan("ours-fan-loop", "ours: raw ASGI, a loop of sends", on_bocadillo(fans.loop)),
         _fan("ours-fan", "ours: bocadillo.broadcast", on_bocadillo(fans.extension), GROWING_FANS),

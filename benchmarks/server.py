@@ -19,13 +19,18 @@ BACKLOG = 2048
 
 def main() -> None:
     options = _options()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})
+    ROWS[options.row].serve(listen(options.core))
+
+
+def listen(core: int | None) -> socket.socket:
+    """Listen, tell the port, run on *core* alone, and end when stdin does."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     _end_with_stdin()
     _allow_many_files()
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)
-    ROWS[options.row].serve(listener)
+    return listener
 
 
 def _options() -> argparse.Namespace:

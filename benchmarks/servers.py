@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from benchmarks import tls
+
 Serve = Callable[[socket.socket], None]
 MakeApp = Callable[[], ASGIApp]
 
@@ -21,6 +23,7 @@ def on_uvicorn(
     http: Any = "auto",
     loop: Any = "auto",
     compress: bool = False,
+    with_tls: bool = False,
 ) -> Serve:
     """Serve on uvicorn; *ws*, *http* and *loop* are its options of those names."""
 
@@ -33,6 +36,7 @@ def on_uvicorn(
             http=http,
             loop=loop,
             ws_per_message_deflate=compress,
+            ssl_context_factory=(lambda *_: tls.context()) if with_tls else None,
             log_level="warning",
         )
         uvicorn.Server(config).run(sockets=[listener])
@@ -40,10 +44,12 @@ def on_uvicorn(
     return serve
 
 
-def on_bocadillo(make_app: MakeApp, loop: Any = "auto", compress: bool = False) -> Serve:
+def on_bocadillo(
+    make_app: MakeApp, loop: Any = "auto", compress: bool = False, with_tls: bool = False
+) -> Serve:
     """Serve on uvicorn with bocadillo's protocols."""
     ws, http = "bocadillo.server:WebSocketProtocol", "bocadillo.server:HTTPProtocol"
-    return on_uvicorn(make_app, ws, http, loop, compress)
+    return on_uvicorn(make_app, ws, http, loop, compress, with_tls)
 
 
 def on_hypercorn(make_app: MakeApp) -> Serve:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import machine
+from benchmarks import machine, tls
 from benchmarks.load import LoadError
 from benchmarks.measure import Measurement, measure
 from benchmarks.rows import Row, Scenario
@@ -45,10 +45,13 @@ class Turns:
 
     def _is_installed(self, row: Row) -> bool:
         missing = row.missing()
-        if missing:
-            self.skipped[row.name] = f"{' and '.join(missing)} not installed ({INSTALL})"
-            warn(f"row {row.name} is skipped: {self.skipped[row.name]}")
-        return not missing
+        why = f"{' and '.join(missing)} not installed ({INSTALL})" if missing else None
+        if why is None and row.is_tls:
+            why = tls.lack()
+        if why is not None:
+            self.skipped[row.name] = why
+            warn(f"row {row.name} is skipped: {why}")
+        return why is None
 
     def _measure(self, turn: str, row: Row, scenario: Scenario, core: int, seconds: float) -> None:
         where = f"{scenario.name}, {row.name}"

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import goals
+from benchmarks import goals, tls
 from benchmarks.load import Load
 from benchmarks.measure import Measurement
 from benchmarks.rows import ROWS, SCENARIOS
+from benchmarks.turns import Turns
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +110,37 @@ def test_broadcasts_memory_churn_and_compression_are_measured(
     assert 1 < results["idle-1000"]["cost"] < 100
     assert "| row | KB/connection | " in printed
     assert "| row | CPU µs/connection | " in printed
+
+
+def test_tls_is_measured(load_generator: None, tmp_path: Path) -> None:
+    """What is in front of most deployments has a cost of its own."""
+    lacking = tls.lack()
+    if lacking:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
+    path = tmp_path / "out.json"
+    rows = ("tls-raw", "tls-ours-raw")
+
+    options = ("--rounds", "1", "--seconds", "0.2", "--json", str(path))
+    run("benchmarks", *options, "--rows", *rows, "--scenarios", "tls-64x16")
+
+    results = json.loads(path.read_text())["results"]
+    assert [one["row"] for one in results] == [*rows]
+    for result in results:
+        check_result(result)
+
+
+def test_without_openssl_tls_is_skipped_aloud(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest is measured on machines that have no headers."""
+    monkeypatch.setattr(tls, "HEADERS", "#include <no/such/header.h>\n")
+    turns = Turns()
+
+    turns.take([ROWS["tls-raw"]], [SCENARIOS["tls-64x1"]], rounds=1, seconds=0.1)
+
+    assert "row tls-raw is skipped: no headers of OpenSSL" in capsys.readouterr().err
+    assert [*turns.skipped] == ["tls-raw"]
+    assert turns.measurements == []
 
 
 def test_what_is_not_installed_is_skipped_aloud(load_generator: None, tmp_path: Path) -> None:
