@@ -355,7 +355,7 @@ class Router(StarletteRouter):
         Args:
             host: Name or address to listen on.
             port: TCP port; 0 for a free one.
-            options: As uvicorn takes them.
+            options: As uvicorn takes them, and `limits`, a `bocadillo.server.Limits`.
 
         Raises:
             OSError: when it is started: the port is in use.

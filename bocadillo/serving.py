@@ -11,17 +11,20 @@ import asyncio
 import contextlib
 import difflib
 import inspect
-import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-logger = logging.getLogger("bocadillo")
+from bocadillo.server.steady import SteadyServer, make_steady
+
+if TYPE_CHECKING:
+    from bocadillo.server.limits import Limits
 
 ASGIEvent = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[ASGIEvent]]
@@ -60,7 +63,12 @@ class StartupError(RuntimeError):
 
 
 def serve(
-    app: ASGIApp | str, host: str = "127.0.0.1", port: int = 8000, **uvicorn_options: Any
+    app: ASGIApp | str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    limits: "Limits | None" = None,
+    **uvicorn_options: Any,
 ) -> "Server":
     """Return a server to be awaited, or entered by `async with`, which also stops it.
 
@@ -68,45 +76,32 @@ def serve(
         app: ASGI application, or where to import it from: "module:app".
         host: Name or address to listen on; "" for every IPv4 address.
         port: TCP port; 0 for a free one, which `Server.port` then tells.
+        limits: Times and sizes of bocadillo's protocols, which serve unless `ws` and `http`
+            say otherwise.
         uvicorn_options: As `uvicorn.Config` takes them. The program's logging is left
             alone unless `log_config` is given; `interface` is "asgi3".
 
     Raises:
         TypeError: uvicorn has no such option.
-        ValueError: the option has no meaning inside a running program.
+        ValueError: the option has no meaning inside a running program, or `limits` stands
+            beside `ws` or `http`.
     """
     if "loop" in uvicorn_options:
         raise ValueError("option 'loop' has no meaning here: the server runs on the loop it is in")
-    return Server(app, host, port, **uvicorn_options)
+    return Server(app, host, port, limits=limits, **uvicorn_options)
 
 
-class SteadyServer(uvicorn.Server):
-    """uvicorn's server, whose shutdown no single connection can break.
+def protocols(limits: "Limits | None" = None) -> dict[str, Any]:
+    """Return `PROTOCOLS`, with limits of one's own."""
+    if limits is None:
+        return PROTOCOLS
+    from bocadillo.server import HTTPProtocol, WebSocketProtocol
 
-    uvicorn 0.54 lets the first connection that cannot be closed politely (its peer takes
-    nothing, or its request was too long) end the whole shutdown: no lifespan, no grace.
-    """
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down, and abort what cannot be closed."""
-        for connection in self.server_state.connections:
-            _make_steady(connection)
-        await super().shutdown(sockets)
-
-
-def _make_steady(connection: Any) -> None:
-    close = connection.shutdown
-
-    def close_or_abort() -> None:
-        try:
-            close()
-        except Exception as exc:
-            logger.warning("aborted a connection that could not be closed: %r", exc)
-            connection.transport.abort()
-
-    # bocadillo's own have slots, and a shutdown that does not raise.
-    with contextlib.suppress(AttributeError):
-        connection.shutdown = close_or_abort
+    limited = {
+        "ws": partial(WebSocketProtocol, limits=limits),
+        "http": partial(HTTPProtocol, limits=limits),
+    }
+    return PROTOCOLS | limited
 
 
 class Server(SteadyServer):
@@ -122,9 +117,11 @@ class Server(SteadyServer):
         app: ASGIApp | str,
         host: str = "127.0.0.1",
         port: int = 8000,
+        *,
+        limits: "Limits | None" = None,
         **uvicorn_options: Any,
     ) -> None:
-        super().__init__(_config(app, host, port, uvicorn_options))
+        super().__init__(_config(app, host, port, limits, uvicorn_options))
         self._port = port
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -257,7 +254,7 @@ class Server(SteadyServer):
         for server in getattr(self, "servers", ()):
             server.close()
         for connection in list(self.server_state.connections):
-            _make_steady(connection)
+            make_steady(connection)
             connection.shutdown()
         listener.close()
 
@@ -308,7 +305,13 @@ def _load(config: uvicorn.Config) -> None:
         ) from exc.__context__
 
 
-def _config(app: ASGIApp | str, host: str, port: int, options: dict[str, Any]) -> uvicorn.Config:
+def _config(
+    app: ASGIApp | str,
+    host: str,
+    port: int,
+    limits: "Limits | None",
+    options: dict[str, Any],
+) -> uvicorn.Config:
     known = set(inspect.signature(uvicorn.Config).parameters) - {"app", "host", "port", *UNFIT}
     for name in options:
         if name in UNFIT:
@@ -317,7 +320,13 @@ def _config(app: ASGIApp | str, host: str, port: int, options: dict[str, Any]) -
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise TypeError(f"uvicorn has no option {name!r}; {hint}")
-    defaults = {**PROTOCOLS, "log_config": None, "interface": "asgi3"}
+    others = {"ws", "http"} & options.keys()
+    if limits is not None and others:
+        raise ValueError(
+            f"limits are of bocadillo's own protocols, and {' and '.join(sorted(others))} "
+            "may name others; leave out either, or give limits to each by functools.partial"
+        )
+    defaults = {**protocols(limits), "log_config": None, "interface": "asgi3"}
     return uvicorn.Config(app, host=host, port=port, **{**defaults, **options})
 
 

@@ -14,6 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import HANDLED_SIGNALS
 
+from bocadillo.server import HTTPProtocol, Limits, WebSocketProtocol
 from bocadillo.serving import UNFIT, Server, StartupError, serve
 
 Startup = Callable[[Receive, Send], Awaitable[bool]]
@@ -398,6 +399,37 @@ def test_options_are_uvicorns() -> None:
             return await get(server)
 
     assert b"x-room: blue" in asyncio.run(scenario())
+
+
+def test_limits_are_given_to_both_protocols() -> None:
+    """One argument, and a request, a frame and a close have their times and sizes."""
+    limits = Limits(handshake_timeout_s=3, max_queued_bytes=1000)
+
+    config = serve(Hello(), limits=limits).config
+
+    assert config.ws_per_message_deflate is False
+    protocols: list[Any] = [config.ws, config.http]
+    assert [made.func for made in protocols] == [WebSocketProtocol, HTTPProtocol]
+    assert [made.keywords for made in protocols] == [{"limits": limits}] * 2
+
+
+@pytest.mark.parametrize("name", ["ws", "http"])
+def test_limits_beside_another_protocol_are_refused(name: str) -> None:
+    """It may have none, and nobody should believe that it has."""
+    options: dict[str, Any] = {name: "auto"}
+
+    with pytest.raises(ValueError, match=f"limits are of bocadillo's own protocols, and {name}"):
+        serve(Hello(), limits=Limits(), **options)
+
+
+def test_a_limit_of_a_request_is_kept() -> None:
+    """What was given to `serve` is what a client meets."""
+
+    async def scenario() -> bytes:
+        async with serve(Hello(), port=0, limits=Limits(max_headers=1)) as server:
+            return await get(server)
+
+    assert asyncio.run(scenario()).startswith(b"HTTP/1.1 431 ")
 
 
 # Where it is

@@ -11,10 +11,11 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 
 from bocadillo.cli.grace import RELOAD_TIMEOUT_S, shutdown_timeout_s
 from bocadillo.cli.greeting import greet
+from bocadillo.cli.limits import SECONDS, limit_options, take_limits
 from bocadillo.cli.serve import AppConfig, listen, log_config, serve
 from bocadillo.cli.target import load
 from bocadillo.routing import Router
-from bocadillo.serving import PROTOCOLS
+from bocadillo.serving import protocols
 
 FILE = click.Path(exists=True, dir_okay=False)
 FOLDER = click.Path(exists=True, file_okay=False)
@@ -102,18 +103,19 @@ def _known_protocol(context: click.Context, option: click.Parameter, name: str) 
 )
 @click.option(
     "--ws-ping-interval",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=20.0,
     show_default=True,
     help="Seconds between pings.",
 )
 @click.option(
     "--ws-ping-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=20.0,
     show_default=True,
     help="Seconds for the answer to a ping.",
 )
+@limit_options
 @click.option(
     "--limit-concurrency",
     type=click.IntRange(min=1),
@@ -134,14 +136,17 @@ def _known_protocol(context: click.Context, option: click.Parameter, name: str) 
 def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
     """Serve MODULE:APP by uvicorn; `bocadillo run chat:app` serves `app` of chat.py.
 
-    Any ASGI application will do. The options are uvicorn's; for those that are missing
-    here, `uvicorn MODULE:APP` serves the same application.
+    Any ASGI application will do. The options are uvicorn's, but for the limits of
+    bocadillo's own protocol; for those of uvicorn's that are missing here, `uvicorn
+    MODULE:APP` serves the same application.
     """
     _check(options)
+    limits = take_limits(options)
     app = load(target, app_dir, is_factory=factory)
     options["ws_per_message_deflate"] = options.pop("compress")
     if options["ws"] == "bocadillo":
-        options |= {"ws": PROTOCOLS["ws"], "http": PROTOCOLS["http"]}
+        ours = protocols(limits)
+        options |= {"ws": ours["ws"], "http": ours["http"]}
     _check_broker(app, options)
     options["log_config"] = options["log_config"] or log_config(options["log_level"])
     if options["timeout_graceful_shutdown"] is None:

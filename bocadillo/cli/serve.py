@@ -5,15 +5,15 @@ import copy
 import logging
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 import click
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload, Multiprocess, multiprocess
 
 from bocadillo.cli.grace import RELOAD_GRACE_S, shorten_grace
-from bocadillo.serving import SteadyServer
+from bocadillo.server.steady import SteadyServer
 
 logger = logging.getLogger("bocadillo")
 
@@ -37,6 +37,17 @@ class AppConfig(uvicorn.Config):
         if self.reload:
             shorten_grace(app, RELOAD_GRACE_S)
         return app
+
+
+class SteadyWorker(multiprocess.Process):
+    """uvicorn's process of `--workers`, with our server in it."""
+
+    @property
+    def server(self) -> SteadyServer:
+        """The server; made in the process that it serves in."""
+        if self._server is None:
+            self._server = SteadyServer(self.config)
+        return cast(SteadyServer, self._server)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,6 +91,8 @@ def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
         if config.should_reload:
             ChangeReload(config, target=SteadyServer(config).run, sockets=[sock]).run()
         elif config.workers > 1:
+            # uvicorn 0.54 has no other place to say of what class its processes are.
+            vars(multiprocess)["Process"] = SteadyWorker
             workers = Multiprocess(config, sockets=[sock])
             workers.run()
             if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):

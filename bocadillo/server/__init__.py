@@ -4,11 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bocadillo.server.deflate import DeflateOptions as DeflateOptions
     from bocadillo.server.http import HTTPProtocol as HTTPProtocol
     from bocadillo.server.limits import Limits as Limits
     from bocadillo.server.protocol import WebSocketProtocol as WebSocketProtocol
 
-_ROOM_OF = {"HTTPProtocol": "http", "Limits": "limits", "WebSocketProtocol": "protocol"}
+_ROOM_OF = {
+    "DeflateOptions": "deflate",
+    "HTTPProtocol": "http",
+    "Limits": "limits",
+    "WebSocketProtocol": "protocol",
+}
 
 __all__ = [*_ROOM_OF]
 

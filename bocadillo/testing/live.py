@@ -33,7 +33,8 @@ class LiveServer:
         process: Whether the server runs in a process of its own, not in a thread.
         ready_timeout_s: Longest time for the application to start.
         stop_timeout_s: Longest time for everything to end, handlers among it.
-        uvicorn_options: As `uvicorn.Config` takes them: `ws="wsproto"`, `log_level`, …
+        uvicorn_options: As `uvicorn.Config` takes them: `ws="wsproto"`, `log_level`, …;
+            and `limits`, a `bocadillo.server.Limits`.
             Warnings are logged by default, and requests are not.
 
     Entering the block raises:

@@ -1,14 +1,17 @@
 """A directory with somebody's modules in it, as the commands find it."""
 
+import socket
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from bocadillo.cli import main
+from bocadillo.cli import main, run
+from bocadillo.cli.serve import AppConfig
 
 ECHO = """
 from bocadillo import App
@@ -50,3 +53,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__spec__", "")):
             del sys.modules[name]
+
+
+class Served:
+    """The configuration of what would be served."""
+
+    config: AppConfig
+    app: Any
+    sock: socket.socket
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, project: Project) -> Served:
+    """A project with an application, whose server is never started."""
+    served = Served()
+
+    def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
+        served.config, served.app, served.sock = config, app, sock
+
+    monkeypatch.setattr(run, "serve", serve)
+    monkeypatch.setattr(AppConfig, "configure_logging", lambda config: None)
+    project.write("chat.py", ECHO + "\ndef make():\n    return app\n")
+    return served

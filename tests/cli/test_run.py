@@ -6,32 +6,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bocadillo.cli import main, run
-from bocadillo.cli.serve import AppConfig
+from bocadillo.cli import main
 from tests.cli.certificate import CERTIFICATE, ENCRYPTED_KEY, KEY
-from tests.cli.conftest import ECHO, Project
-
-
-class Served:
-    """The configuration of what would be served."""
-
-    config: AppConfig
-    app: Any
-    sock: socket.socket
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, project: Project) -> Served:
-    """A project with an application, whose server is never started."""
-    served = Served()
-
-    def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
-        served.config, served.app, served.sock = config, app, sock
-
-    monkeypatch.setattr(run, "serve", serve)
-    monkeypatch.setattr(AppConfig, "configure_logging", lambda config: None)
-    project.write("chat.py", ECHO + "\ndef make():\n    return app\n")
-    return served
+from tests.cli.conftest import ECHO, Project, Served
 
 
 def test_where_to_connect_is_printed(served: Served, project: Project) -> None:

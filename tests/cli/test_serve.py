@@ -15,7 +15,8 @@ from starlette.applications import Starlette
 
 from bocadillo import App
 from bocadillo.cli import serve as serving
-from bocadillo.cli.serve import AppConfig, listen, log_config, serve
+from bocadillo.cli.serve import AppConfig, SteadyWorker, listen, log_config, serve
+from bocadillo.server.steady import SteadyServer
 from tests.cli.conftest import ECHO, Project
 
 
@@ -192,6 +193,18 @@ def test_several_processes_get_the_name_of_the_application(
     serve(config_of("chat:app", **options), App(), sock)
 
     assert calls == [(name, "chat:app", [sock])]
+
+
+def test_a_worker_has_the_server_that_no_connection_can_break() -> None:
+    """It is made by the process itself, as it cannot be sent there."""
+    worker = SteadyWorker(config_of("chat:app", workers=2), [])
+    worker.parent_conn.close()
+    worker.child_conn.close()
+
+    server = worker.server
+
+    assert isinstance(server, SteadyServer)
+    assert worker.server is server
 
 
 def test_workers_that_cannot_start_end_the_command_with_a_failure(
