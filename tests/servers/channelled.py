@@ -4,13 +4,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from itertools import count
 from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from bocadillo import App, WebSocket, WebSocketView
+from bocadillo import App, BrokerError, WebSocket, WebSocketView
 from bocadillo.channels import HistoryLimits, Position
 
 # Codes by which connections ended, as `on_disconnect` saw them.
@@ -46,6 +48,7 @@ class Joins:
             since=since,
             presence=query.get("name"),
             when_full=query.get("when_full"),  # type: ignore[arg-type]
+            on_gap=query.get("on_gap", "continue"),
         )
         if fill:
             await ws.send("x" * fill)
@@ -106,6 +109,54 @@ async def publish(request: Request) -> JSONResponse:
     return JSONResponse(positions, background=BackgroundTask(later))
 
 
+class Load:
+    """Publishes `name 0`, `name 1`, … all the time, whatever fails, until it is over.
+
+    Attributes:
+        published: The numbers whose `publish` has returned.
+    """
+
+    def __init__(self, channel: str, name: str, per_second: float) -> None:
+        self.published: list[int] = []
+        self.is_over = False
+        self.task = asyncio.create_task(self._publish(channel, name, per_second))
+
+    async def _publish(self, channel: str, name: str, per_second: float) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for number in count():
+            await asyncio.sleep(max(0, began + number / per_second - clock()))
+            if self.is_over:
+                return
+            try:
+                await app.channels.publish(channel, f"{name} {number}", codec="text")
+                self.published.append(number)
+            except BrokerError:
+                pass
+
+
+loads: dict[str, Load] = {}
+
+
+async def begin_load(request: Request) -> JSONResponse:
+    channel, query = request.path_params["channel"], request.query_params
+    loads[channel] = Load(channel, query["name"], float(query["per_second"]))
+    return JSONResponse(None)
+
+
+async def end_load(request: Request) -> JSONResponse:
+    """End a load, and tell what it has published for certain."""
+    load = loads.pop(request.path_params["channel"])
+    load.is_over = True
+    await load.task
+    return JSONResponse(load.published)
+
+
+async def show_history(request: Request) -> JSONResponse:
+    kept = await app.channels.history(request.path_params["channel"])
+    return JSONResponse([known.payload for known in kept])
+
+
 async def show(request: Request) -> JSONResponse:
     channel = request.path_params["channel"]
     present = await app.channels.presence(channel)
@@ -125,10 +176,14 @@ async def show_process(request: Request) -> JSONResponse:
             "rooms": len(channels._rooms.by_name),
             "members": len(channels._rooms._channels_of),
             "ends": ends,
+            "counters": asdict(channels.counters),
         }
     )
 
 
 app.add_route("/publish/{channel}", publish)
 app.add_route("/channels/{channel}", show)
+app.add_route("/history/{channel}", show_history)
+app.add_route("/load/{channel}", begin_load)
+app.add_route("/unload/{channel}", end_load)
 app.add_route("/process", show_process)

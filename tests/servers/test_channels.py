@@ -315,6 +315,25 @@ def test_one_that_takes_nothing_is_closed_and_the_others_get_all(
     assert (after - before)[1013] == 1
 
 
+def test_a_history_that_is_larger_than_the_outbox_arrives_whole(
+    cluster: Cluster, channel: str
+) -> None:
+    """Who asks for much is not too slow for it, and hears what follows."""
+    kept = [f"{number} {'x' * 100_000}" for number in range(30)]
+
+    async def scenario() -> None:
+        async with Channels(cluster.redis.url) as channels:
+            for text in kept:
+                await channels.publish(channel, text, codec="text")
+            path = f"/joins/{channel}?history=100&quiet=1"
+            async with cluster.servers[0].connect(path, ping_interval=None) as ws:
+                assert await read(ws, 30) == kept
+                await channels.publish(channel, "new", codec="text")
+                assert await ws.recv() == "new"
+
+    run(scenario())
+
+
 def test_a_broadcast_of_a_class_crosses_processes(cluster: Cluster) -> None:
     """More workers must not make a chat smaller."""
 
@@ -385,6 +404,7 @@ def test_a_broker_that_is_down_at_start_is_told_and_the_server_ends(
 
     assert f"127.0.0.1:{port}" in server.log()
     assert "secret" not in server.log()
+    assert server.tracebacks() == 0
 
 
 def test_a_broker_that_goes_down_later_closes_with_1013_and_refuses_with_503(
