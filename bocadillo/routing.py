@@ -14,7 +14,7 @@ from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
 from starlette.routing import Router as StarletteRouter
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
-from starlette.types import Lifespan, Receive, Scope, Send
+from starlette.types import Lifespan, Message, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
@@ -22,7 +22,7 @@ from websockets.http11 import Response as HandshakeResponse
 from bocadillo import behind_websockets
 from bocadillo.channels import Broker, Channels, ChannelsByLoop, HistoryLimits
 from bocadillo.controllers import controller_routes
-from bocadillo.errors import ConfigurationError, WebSocketDisconnect
+from bocadillo.errors import BrokerError, ConfigurationError, WebSocketDisconnect
 from bocadillo.injection import Supply
 from bocadillo.leaving import Times
 from bocadillo.origins import AllowedOrigins, Origins
@@ -193,6 +193,21 @@ class Router(StarletteRouter):
                 "go to the application that includes it"
             )
         return self.options.supply
+
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespan; where it cannot begin for the broker, one line says so.
+
+        Servers log what they are told, which is a traceback otherwise.
+        """
+
+        async def send_in_short(event: Message) -> None:
+            exc = sys.exception()
+            if event["type"] == "lifespan.startup.failed" and isinstance(exc, BrokerError):
+                logger.debug("the application cannot start", exc_info=exc)
+                event = {**event, "message": f"the application cannot start: {exc}"}
+            await send(event)
+
+        await super().lifespan(scope, receive, send_in_short)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Any) -> AsyncIterator[Any]:

@@ -1,6 +1,7 @@
 """Whose channels a route has: an application's, a router's, wherever the route is served."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -153,6 +154,40 @@ def test_the_users_lifespan_may_publish_at_its_beginning_and_its_end() -> None:
 
     run(scenario)
     assert kept == ['"begin"', '"end"']
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (BrokerError("cannot reach it"), "the application cannot start: cannot reach it"),
+        (LookupError("a bug"), "Traceback (most recent call last):"),
+    ],
+)
+def test_a_server_is_told_in_one_line_that_the_broker_is_not_there(
+    failure: Exception, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others' mistakes need no traceback, which is in the log at debug; bugs do."""
+    caplog.set_level(logging.DEBUG, "bocadillo")
+    broker = GatedBroker()
+    broker.failure = failure
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    async def scenario() -> None:
+        for app in (App(broker=broker), Router(broker=broker)):
+            with pytest.raises(type(failure)):
+                await app({"type": "lifespan", "state": {}}, receive, send)
+
+    run(scenario)
+    assert [event["type"] for event in sent] == ["lifespan.startup.failed"] * 2
+    assert {event["message"].splitlines()[0] for event in sent} == {told}
+    logged = [record.exc_info for record in caplog.records]
+    assert len(logged) == (2 if isinstance(failure, BrokerError) else 0)
 
 
 def test_a_broker_that_is_not_there_ends_the_start() -> None:

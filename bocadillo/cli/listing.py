@@ -37,6 +37,24 @@ def routes_of(app: Any) -> list[Listed]:
     return [*_listed(_own_routes(app), "")]
 
 
+def applications_in(app: Any) -> Iterator[Any]:
+    """Yield *app* and all that it passes requests on to.
+
+    That is: what is in the `app` of middleware, below mounts, and the endpoints of routes.
+    """
+    waiting, seen = [app], set()
+    while waiting:
+        known = waiting.pop()
+        if known is None or id(known) in seen:
+            continue
+        seen.add(id(known))
+        yield known
+        waiting.append(getattr(known, "app", None))
+        routes = getattr(known, "routes", None)
+        for route in _flat(routes) if isinstance(routes, Sequence) else ():
+            waiting += [getattr(route, "endpoint", None), getattr(route, "app", None)]
+
+
 def _listed(routes: Iterable[Any], prefix: str) -> Iterator[Listed]:
     for route in _flat(routes):
         path = f"{prefix}{getattr(route, 'path', None) or getattr(route, 'host', '')}"

@@ -3,19 +3,23 @@
 import os
 import shlex
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import click
 from uvicorn.config import LIFESPAN, LOG_LEVELS, WS_PROTOCOLS
 from uvicorn.importer import ImportFromStringError, import_from_string
 
+from bocadillo.channels import ChannelsByLoop
 from bocadillo.cli.grace import RELOAD_TIMEOUT_S, shutdown_timeout_s
 from bocadillo.cli.greeting import greet
 from bocadillo.cli.limits import SECONDS, limit_options, take_limits
+from bocadillo.cli.listing import applications_in
 from bocadillo.cli.serve import AppConfig, listen, log_config, serve
 from bocadillo.cli.target import load
 from bocadillo.routing import Router
 from bocadillo.serving import protocols
+from bocadillo.views import View
 
 FILE = click.Path(exists=True, dir_okay=False)
 FOLDER = click.Path(exists=True, file_okay=False)
@@ -187,14 +191,25 @@ def _check(options: dict[str, Any]) -> None:
 
 def _check_broker(app: Any, options: dict[str, Any]) -> None:
     """Refuse several processes of an application whose channels end at its process."""
-    router = getattr(app, "router", app)
-    channels = router.options.channels if isinstance(router, Router) else None
-    if _workers(options) > 1 and channels is not None and channels.is_local:
+    if _workers(options) > 1 and any(channels.is_local for channels in _channels_in(app)):
         raise click.UsageError(
-            "--workers: the application's channels are memory://, which each process has for "
-            "itself, so that what one publishes reaches a part of the clients; write "
-            "App(broker='redis://…'), or App(broker=None) where no channels are used"
+            "--workers: channels of the application, or of one mounted in it, are memory://, "
+            "which each process has for itself, so that what one publishes reaches a part of the "
+            "clients; write App(broker='redis://…'), or App(broker=None) where no channels are "
+            "used, or those of the application around it"
         )
+
+
+def _channels_in(app: Any) -> Iterator[ChannelsByLoop]:
+    """Yield what App and Router were given by `broker=`, wherever in *app* they are."""
+    for known in applications_in(app):
+        router = getattr(known, "router", known)
+        options = [router.options] if isinstance(router, Router) else []
+        if isinstance(known, View):  # whose router may have been taken apart by a framework
+            options += known.routers
+        for option in options:
+            if option.channels is not None:
+                yield option.channels
 
 
 def _workers(options: dict[str, Any]) -> int:

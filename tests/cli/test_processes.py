@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.cli.certificate import CERTIFICATE, KEY
 from tests.cli.conftest import ECHO, Project
+from tests.ports import free_port
 
 # A machine that runs other tests at the same time takes its time to start processes.
 PATIENCE_S = 60
@@ -203,6 +204,24 @@ def test_a_plain_starlette_application_is_served(project: Project) -> None:
         answer = echoed(f"ws://{server.authority()}/echo", "hello")
 
     assert answer == "hello"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_broker_that_is_not_there_is_told_in_one_line(project: Project, workers: str) -> None:
+    """Whoever forgot to start Redis reads what to do, and no traceback."""
+    port = free_port()
+    broker = f"redis://:secret@127.0.0.1:{port}/0"
+    project.write("chat.py", ECHO.replace("broker=None", f"broker={broker!r}"))
+
+    with running("chat:app", "--workers", workers) as server:
+        code = server.wait()
+
+    told = [line for line in server.output.splitlines() if "cannot reach" in line]
+    assert code == 3
+    assert f"cannot start: cannot reach redis://127.0.0.1:{port}/0: " in told[0]
+    assert told[0].endswith("; start the server there, or give another URL")
+    assert "Traceback" not in server.output
+    assert "secret" not in server.output
 
 
 def test_tls_is_served(project: Project) -> None:

@@ -123,6 +123,20 @@ LOCAL = (
     "App(broker='memory://')",
     "App(broker=MemoryBroker())",
     "Router(broker='memory://')",
+    # Wherever they are.
+    "CORSMiddleware(App())",
+    "CORSMiddleware(GZipMiddleware(Router(broker='memory://')))",
+    "Starlette(routes=[Mount('/ws', App())])",
+    "Starlette(routes=[Mount('/v1', routes=[Mount('/ws', CORSMiddleware(App()))])])",
+    "Starlette(routes=[Mount('/ws', App(), middleware=[Middleware(GZipMiddleware)])])",
+    "Starlette(routes=[Host('ws.example.com', App())])",
+    "App(broker=None, routes=[Mount('/ws', App())])",
+    "App(broker='redis://localhost', routes=[Mount('/ws', App())])",
+    "App(broker='redis://localhost', process_request=hook, routes=[Mount('/ws', App())])",
+    "including(App(broker='redis://localhost'), routed('memory://'))",
+    "mounting(FastAPI(), App())",
+    "extended(FastAPI(), routed('memory://'))",
+    "including(FastAPI(), extended(APIRouter(), routed('memory://')))",
 )
 
 SHARED = (
@@ -133,15 +147,46 @@ SHARED = (
     "Starlette()",
     "FastAPI()",
     "plain",
+    "Starlette(routes=[Mount('/ws', App(broker=None)), Route('/', plain)])",
+    "App(broker='redis://localhost', routes=[Mount('/ws', routed(None))])",
+    "including(App(broker='redis://localhost'), routed(None))",
+    "mounting(FastAPI(), CORSMiddleware(App(broker='redis://localhost')))",
+    "extended(FastAPI(), routed('redis://localhost'))",
 )
 
 IMPORTS = """
 from bocadillo import App, Router
 from bocadillo.channels import MemoryBroker
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Host, Mount, Route
 
 async def plain(scope, receive, send): ...
+
+def hook(): ...
+
+def routed(broker):
+    router = Router(broker=broker)
+
+    @router.route("/ws")
+    async def view(ws): ...
+
+    return router
+
+def mounting(app, mounted):
+    app.mount("/ws", mounted)
+    return app
+
+def extended(app, router):
+    getattr(app, "router", app).routes.extend(router.routes)
+    return app
+
+def including(app, router):
+    app.include_router(router)
+    return app
 
 """
 
