@@ -68,6 +68,15 @@ class Delivery:
             self._behind.add(self)
             self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
 
+    def expect(self, count: int, size: int) -> None:
+        """Make room for payloads that will be delivered at once; see `Outbox.widen`."""
+        self._outbox.widen(count, size)
+
+    async def caught_up(self) -> None:
+        """Wait until what came at once, and was more than the outbox holds, has been sent."""
+        while self._outbox.is_wide and self._writer is not None and not self._writer.done():
+            await self._turn()
+
     async def close(self) -> None:
         """Stop delivering for good.
 
@@ -146,10 +155,14 @@ class Delivery:
 
     async def _send_in_turn(self, event: Message) -> None:
         """Send an event of the view's own behind all that was delivered before it."""
+        await self._turn()
+        await self._send_alone(event)
+
+    async def _turn(self) -> None:
+        """Wait until all that was delivered before has been sent."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns.append((self._outbox.placed, turn))
         await turn
-        await self._send_alone(event)
 
     def _give_turns(self) -> None:
         done = self._outbox.placed - len(self._outbox)

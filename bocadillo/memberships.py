@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from starlette.types import Scope
 
-from bocadillo.channels import Channels, Position
+from bocadillo.channels import Channels, OutboxCounters, Position
 from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
 from bocadillo.channels.rooms import DeliverMany
 from bocadillo.codecs import EVENT, Payload
@@ -63,6 +63,8 @@ class Memberships:
         if key is not None and (when_full or self._when_full) != "latest":
             raise ConfigurationError("key tells what is the latest; add when_full='latest'")
         delivery = self._deliver_by(when_full)
+        if history or since is not None:
+            await delivery.caught_up()  # or a client could ask for one history after the other
         reader = ChannelReader(
             self._ws, delivery, channel, None if key is None else _shared(key), self._together
         )
@@ -73,6 +75,7 @@ class Memberships:
             since=since,
             presence=presence,
             on_gap=self._gap_teller(on_gap),
+            on_many=delivery.expect,
         )
         if self._is_over:  # it was a task of the view's own, which the view did not wait for
             await self._channels.leave(self._ws, channel)
@@ -91,6 +94,11 @@ class Memberships:
                 await self._delivery.close()
 
     @property
+    def counters(self) -> OutboxCounters:
+        """What it was too slow for."""
+        return OutboxCounters() if self._outbox is None else self._outbox.counters
+
+    @property
     def _when_full(self) -> WhenFull | None:
         """What happens when the outbox is full; None while nobody has said so."""
         return None if self._outbox is None else self._outbox.when_full
@@ -101,6 +109,7 @@ class Memberships:
                 self._outbox = self._make_outbox()
             else:
                 self._outbox = Outbox(DEFAULT_LIMIT, DEFAULT_MAX_BYTES, when_full or "close")
+            self._outbox.losses = self._channels._losses
             behind = None if self._together is None else self._together.behind
             self._delivery = Delivery(self._ws, self._outbox, behind)
         if when_full not in (None, self._outbox.when_full):

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, Self, cast
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypeVar
 
-from bocadillo.channels import Channels, ChannelsByLoop, Position
+from bocadillo.channels import Channels, ChannelsByLoop, OutboxCounters, Position
 from bocadillo.channels.outbox import WhenFull
 from bocadillo.codecs import BYTES, EVENT, JSON, TEXT, MessagePack, Payload, codec_for, encode_json
 from bocadillo.connection import Connection
@@ -300,6 +300,12 @@ class WebSocket(Connection, Generic[RecvT, SendT]):
         if self._memberships is not None:
             await self._memberships.leave(channel)
 
+    @property
+    def outbox_counters(self) -> OutboxCounters:
+        """How many publications this client was too slow for: dropped, and conflated."""
+        members = self._memberships
+        return OutboxCounters() if members is None else members.counters
+
     def _members(self) -> "Members":
         if self._memberships is None:
             if self._make_memberships is None:
@@ -316,6 +322,10 @@ class Members(Protocol):
     @property
     def join(self) -> Callable[..., Awaitable[None]]:
         """Join a channel."""
+
+    @property
+    def counters(self) -> OutboxCounters:
+        """What it was too slow for."""
 
     async def leave(self, channel: str) -> None:
         """Leave a channel."""

@@ -2,10 +2,10 @@
 
 from bocadillo.channels.broker import Broker, Listener
 from bocadillo.channels.by_loop import ChannelsByLoop
-from bocadillo.channels.counters import Counters
+from bocadillo.channels.counters import Counters, OutboxCounters
 from bocadillo.channels.hub import Channels
 from bocadillo.channels.memory import MemoryBroker
-from bocadillo.channels.presence import PresenceStore, Present, presence_channel
+from bocadillo.channels.presence import Change, PresenceStore, Present, presence_channel
 from bocadillo.channels.publications import (
     HistoryLimits,
     Past,
@@ -18,6 +18,7 @@ from bocadillo.channels.subscriptions import Publications
 
 __all__ = [
     "Broker",
+    "Change",
     "Channels",
     "ChannelsByLoop",
     "Counters",
@@ -25,6 +26,7 @@ __all__ = [
     "HistoryLimits",
     "Listener",
     "MemoryBroker",
+    "OutboxCounters",
     "Past",
     "Position",
     "PresenceStore",

@@ -15,6 +15,9 @@ class Counters:
         made_up: Publications delivered late, out of the history, after a loss.
         gaps: How often the readers of a channel were told that publications are lost.
         foreign: What came from the broker and was none of ours; it was dropped.
+        dropped: Payloads that readers lost because they were too slow; those of a reader
+            that is closed for it are not among them.
+        conflated: Payloads of which a newer one of the same key took the place.
     """
 
     published: int
@@ -24,3 +27,26 @@ class Counters:
     made_up: int
     gaps: int
     foreign: int
+    dropped: int
+    conflated: int
+
+
+@dataclass(frozen=True)
+class OutboxCounters:
+    """What became of payloads that a connection did not take in time.
+
+    Attributes:
+        dropped: How many it has lost.
+        conflated: How many were replaced by a newer one of the same key.
+    """
+
+    dropped: int = 0
+    conflated: int = 0
+
+
+@dataclass
+class Losses:
+    """The same for all readers of a process together; each adds its own."""
+
+    dropped: int = 0
+    conflated: int = 0

@@ -11,7 +11,7 @@ from bocadillo.channels.attendance import Attendance
 from bocadillo.channels.broker import Broker
 from bocadillo.channels.brokers import broker_for
 from bocadillo.channels.catching_up import CatchUp
-from bocadillo.channels.counters import Counters
+from bocadillo.channels.counters import Counters, Losses
 from bocadillo.channels.encoding import encode
 from bocadillo.channels.membership import Rooms
 from bocadillo.channels.presence import EVENTS_PREFIX, Present
@@ -21,7 +21,7 @@ from bocadillo.channels.publications import (
     Publication,
     Published,
 )
-from bocadillo.channels.rooms import Member, OnGap, Reader, key_of
+from bocadillo.channels.rooms import Member, OnGap, OnMany, Reader, key_of
 from bocadillo.channels.subscriptions import DEFAULT_LIMIT, Publications
 from bocadillo.errors import BrokerError, ConfigurationError, ConnectionStateError
 
@@ -73,6 +73,7 @@ class Channels:
         self._published = self._received = self._delivered = 0
         self._in_a_row = 0
         self._owes_turn = False  # to readers that have something waiting
+        self._losses = Losses()
 
     # From start to close
 
@@ -196,6 +197,7 @@ class Channels:
         history: int = 0,
         since: Position | None = None,
         on_gap: OnGap | None = None,
+        on_many: OnMany | None = None,
         presence: Any = None,
     ) -> None:
         """Have *reader* get what is published on *channel*, until it leaves.
@@ -210,6 +212,9 @@ class Channels:
             since: A position, after which all publications are delivered instead.
             on_gap: Called with a `PositionLost` when publications were missed and cannot
                 be had any more; those that can follow.
+            on_many: Called with a number of publications and the bytes of their payloads,
+                before so many are delivered at once: the history, and what was missed
+                while the broker was away. It must not raise.
             presence: What others see of the reader, any JSON value but None; without it
                 the reader is not seen. It needs an `id` for that.
 
@@ -229,7 +234,7 @@ class Channels:
         key = key_of(reader)
         if channel not in self._rooms.of(key):
             limit = None if since is not None else history
-            await self._rooms.bring_in(key, Member(reader, on_gap), channel, limit, since)
+            await self._rooms.bring_in(key, Member(reader, on_gap, on_many), channel, limit, since)
         if presence is not None:
             await self._enter(channel, id, presence)
 
@@ -269,10 +274,16 @@ class Channels:
         Args and errors are those of `join` and of `Publications`.
         """
         publications = Publications(channel, limit=limit, when_full=when_full, on_gap=on_gap)
+        publications._losses = self._losses
         self._open.add(publications)
         try:
             await self.join(
-                publications, channel, history=history, since=since, on_gap=publications.lose
+                publications,
+                channel,
+                history=history,
+                since=since,
+                on_gap=publications.lose,
+                on_many=publications.expect,
             )
             yield publications
         finally:
@@ -301,7 +312,7 @@ class Channels:
         return await self._broker.presence.present(channel)
 
     def readers(self, channel: str) -> int:
-        """Return how many readers a channel has in this process."""
+        """Return how many readers, whose `join` is done, a channel has in this process."""
         return self._rooms.count(channel, None)
 
     @property
@@ -316,6 +327,8 @@ class Channels:
             made_up=missed.made_up,
             gaps=missed.gaps,
             foreign=self._broker.foreign + missed.foreign,
+            dropped=self._losses.dropped,
+            conflated=self._losses.conflated,
         )
 
     # What the broker tells; see `Listener`

@@ -55,11 +55,12 @@ class Rooms:
             # Subscribe before reading history: the reverse order loses what comes between.
             while room.newcomers.get(key) is newcomer and not room.is_subscribed:
                 await self._settled(room)
-            past, seen = Past([], START), START  # then all that has come is new
+            past, before, seen = Past([], START), START, START  # then all that has come is new
             if limit != 0 and room.newcomers.get(key) is newcomer:
+                before = room.seen
                 past = await self._broker.history(channel, limit=limit, since=since)
                 seen = room.seen
-            if room.newcomers.get(key) is newcomer and newcomer.arrive(past, seen):
+            if room.newcomers.get(key) is newcomer and newcomer.arrive(past, before, seen):
                 room.admit(key)
         except BaseException:
             if room.newcomers.get(key) is newcomer:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Literal, TypeAlias, get_args
 
+from bocadillo.channels.counters import Losses, OutboxCounters
 from bocadillo.errors import ConfigurationError
 
 Payload: TypeAlias = str | bytes
@@ -44,6 +45,7 @@ class Outbox:
     Attributes:
         dropped: Payloads lost since the outbox was made.
         conflated: Payloads that a newer one of their key has replaced.
+        losses: Counts both, for all outboxes that are given the same.
         placed: Payloads that got a place of their own, be they taken, dropped or
             waiting; the first `placed - len(outbox)` of the places are done with.
 
@@ -52,13 +54,16 @@ class Outbox:
     """
 
     __slots__ = (
+        "_bounds",
         "_by_key",
         "_bytes",
         "_limit",
         "_max_bytes",
         "_payloads",
+        "_spare",
         "conflated",
         "dropped",
+        "losses",
         "placed",
         "when_full",
     )
@@ -83,8 +88,11 @@ class Outbox:
         self._limit = limit
         self._max_bytes = max_bytes
         self.when_full = when_full
+        self._bounds = limit, max_bytes
+        self._spare = 0  # for how many payloads the bounds are wider now
         self.dropped = 0
         self.conflated = 0
+        self.losses: Losses | None = None
         self.placed = 0
 
     def __len__(self) -> int:
@@ -107,8 +115,7 @@ class Outbox:
         ):
             if self.when_full == "close":
                 return False
-            self.take()
-            self.dropped += 1
+            self._drop()
         self._place(payload, key)
         self._bytes += size
         return True
@@ -119,6 +126,8 @@ class Outbox:
             return None
         payload = self._payloads.popleft()
         self._bytes -= len(payload)
+        if self._spare:
+            self._narrow(len(payload))
         if isinstance(payload, _Keyed):
             if self._by_key is not None:
                 del self._by_key[payload.key]
@@ -131,17 +140,57 @@ class Outbox:
         if self._by_key is not None:
             self._by_key.clear()
         self._bytes = 0
+        self._spare = 0
+        self._limit, self._max_bytes = self._bounds
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether what `widen` made room for still waits."""
+        return self._spare > 0
+
+    @property
+    def counters(self) -> OutboxCounters:
+        """What was dropped and conflated so far."""
+        return OutboxCounters(self.dropped, self.conflated)
+
+    def widen(self, count: int, size: int) -> None:
+        """Make room for *count* payloads of *size* bytes together, which are offered next.
+
+        For what comes all at once, so that a reader has no time to take any of it. Without
+        effect where it fits; else the bounds are wider, by less with each that is taken.
+        """
+        waiting = len(self._payloads)
+        if waiting + count > self._limit or self._bytes + size > self._max_bytes:
+            self._limit += count
+            self._max_bytes += size
+            self._spare += count
+
+    def _narrow(self, size: int) -> None:
+        """Take back room of one payload, which was taken."""
+        self._spare = self._spare - 1 if self._payloads else 0
+        limit, max_bytes = self._bounds
+        self._limit = limit + self._spare
+        self._max_bytes = max(self._max_bytes - size, max_bytes) if self._spare else max_bytes
 
     def _replace(self, place: _Keyed, payload: Payload) -> None:
         self.conflated += 1
+        if self.losses is not None:
+            self.losses.conflated += 1
         self._bytes += len(payload) - len(place.payload)
         place.payload = payload
         while self._bytes > self._max_bytes and len(self._payloads) > 1:
             if self._payloads[0] is place:  # the others go first
                 self._payloads.rotate(-1)
                 continue
-            self.take()
-            self.dropped += 1
+            self._drop()
+
+    def _drop(self) -> None:
+        spare, self._spare = self._spare, 0  # nobody has taken it: the room stays
+        self.take()
+        self._spare = spare
+        self.dropped += 1
+        if self.losses is not None:
+            self.losses.dropped += 1
 
     def _place(self, payload: Payload, key: Hashable) -> None:
         self.placed += 1

@@ -48,7 +48,8 @@ class Published(NamedTuple):
 
     Attributes:
         position: Where the publication stands in its channel.
-        readers_here: How many readers of this process it was for.
+        readers_here: How many readers of this process it was for; who was joining yet
+            is not counted.
     """
 
     position: Position

@@ -28,6 +28,7 @@ LOGGER = logging.getLogger("bocadillo.channels")
 MAX_HELD = 1000
 
 OnGap = Callable[[PositionLost], object]
+OnMany = Callable[[int, int], object]
 
 
 class Reader(Protocol):
@@ -51,12 +52,15 @@ class Group(Protocol):
 class Member:
     """One reader in one room."""
 
-    __slots__ = ("deliver", "on_gap", "reader")
+    __slots__ = ("deliver", "on_gap", "on_many", "reader")
 
-    def __init__(self, reader: Reader, on_gap: OnGap | None) -> None:
+    def __init__(
+        self, reader: Reader, on_gap: OnGap | None = None, on_many: OnMany | None = None
+    ) -> None:
         self.reader = reader
         self.deliver = reader.deliver  # bound once: publishing is a loop over these
         self.on_gap = on_gap
+        self.on_many = on_many
 
     def give(self, publication: Publication) -> None:
         """Deliver one publication, by itself."""
@@ -68,6 +72,11 @@ class Member:
                 take(publication)
         except Exception:
             failed(self.reader)
+
+    def expect(self, count: int, size: int) -> None:
+        """Tell how many publications, of how many bytes, are about to come at once."""
+        if self.on_many is not None:
+            self.on_many(count, size)
 
     def lose(self, loss: PositionLost) -> None:
         """Tell that publications were missed."""
@@ -89,6 +98,11 @@ class Newcomer:
         self._after = START
         self._stale_epoch: str | None = None
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it has got the history, and gets what is published."""
+        return self._waiting is None
+
     def receive(self, publication: Publication) -> bool:
         """Take a publication; return whether it, and so all that follow, are new."""
         if self._waiting is not None:
@@ -101,11 +115,12 @@ class Newcomer:
             is_new = position.epoch != self._stale_epoch
         return is_new
 
-    def arrive(self, past: Past, seen: Position) -> bool:
+    def arrive(self, past: Past, before: Position, seen: Position) -> bool:
         """Deliver the history, then what came since; return whether all that follows is new.
 
         Args:
             past: The history.
+            before: The same as *seen*, from before the history was asked for.
             seen: The position of the last publication that the room has received.
 
         Raises:
@@ -118,8 +133,11 @@ class Newcomer:
                 "join without history, or publish less on one channel"
             )
         self._after = past.newest
-        # The history may be ahead of what this process was told; that is yet to come.
-        self._stale_epoch = seen.epoch if seen.epoch != past.newest.epoch else None
+        # The history may be of a later epoch than what this process was told; that is yet to
+        # come. Or of an earlier one, which has ended, or not begun, since it was asked for.
+        is_later = past.newest.epoch not in ("", before.epoch, seen.epoch)
+        self._stale_epoch = seen.epoch if is_later else None
+        self.member.expect(*sizes_of([*past.publications, *waiting]))
         for publication in past.publications:
             self.give(publication)
         is_new = seen == past.newest
@@ -212,9 +230,11 @@ class Room:
         return self.members.pop(key, None) is not None or is_here
 
     def count_without(self, key: Hashable) -> int:
-        """Return how many readers there are besides one."""
-        count = len(self.members) + len(self.newcomers)
-        return count - (key in self.members or key in self.newcomers)
+        """Return how many readers there are besides one; who still joins is none yet."""
+        count = len(self.members) - (key in self.members)
+        for newcomer, known in self.newcomers.items():
+            count += known.has_arrived and newcomer != key
+        return count
 
     # Publications
 
@@ -249,6 +269,10 @@ class Room:
     def make_up(self, publications: Sequence[Publication], newest: Position) -> None:
         """Deliver what was missed, up to *newest*, and then what was held back."""
         self._fruitless = 0
+        if publications:
+            count, size = sizes_of([*publications, *(self._held or ())])
+            for member in self._everybody():
+                member.expect(count, size)
         for publication in publications:
             self._fan_out(publication)
         self.seen = newest
@@ -280,13 +304,14 @@ class Room:
 
         Returns how many publications were left.
         """
-        for member in [*self.members.values()]:
+        for member in self._everybody():
             member.lose(loss)
-        for newcomer in [*self.newcomers.values()]:
-            newcomer.member.lose(loss)
         left = unseen(past, self.seen)
         self.make_up(left, past.newest)
         return len(left)
+
+    def _everybody(self) -> list[Member]:
+        return [*self.members.values(), *(known.member for known in self.newcomers.values())]
 
     def _release(self) -> None:
         held, self._held = self._held or [], None
@@ -360,6 +385,11 @@ class Room:
             (group, group.deliver_to(tuple(readers))) for group, readers in groups.values()
         )
         self._is_aimed = True
+
+
+def sizes_of(publications: Sequence[Publication]) -> tuple[int, int]:
+    """Return how many there are, and how long their payloads are together."""
+    return len(publications), sum(len(known.payload) for known in publications)
 
 
 def key_of(reader: object) -> Hashable:

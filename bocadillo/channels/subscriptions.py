@@ -5,6 +5,7 @@ import uuid
 from collections import deque
 from typing import Literal
 
+from bocadillo.channels.counters import Losses
 from bocadillo.channels.publications import Publication
 from bocadillo.codecs import Payload
 from bocadillo.errors import ConfigurationError, PositionLost
@@ -17,7 +18,7 @@ class Publications:
 
     Args:
         channel: Whose.
-        limit: Most publications that wait; at least 1.
+        limit: Most publications that wait, beyond a history that is larger; at least 1.
         when_full: "close" ends the iteration, behind what waits, by a `PositionLost`;
             "drop_oldest" goes on, and counts what was dropped.
         on_gap: Whether a loss at the broker is raised in the iteration, as a
@@ -52,6 +53,8 @@ class Publications:
         self.dropped = 0
         self.gaps = 0
         self._limit = limit
+        self._spare = 0  # for how many publications the limit is wider now
+        self._losses: Losses | None = None
         self._when_full = when_full
         self._on_gap = on_gap
         self._queue: deque[Publication | PositionLost] = deque()
@@ -71,6 +74,7 @@ class Publications:
             finally:
                 self._wake = None
         known = self._queue.popleft()
+        self._spare = max(self._spare - 1, 0) if self._queue else 0
         if isinstance(known, PositionLost):
             raise known
         return known
@@ -83,15 +87,22 @@ class Publications:
         """Queue a publication."""
         if self._is_over:
             return
-        if len(self._queue) >= self._limit:
+        if len(self._queue) >= self._limit + self._spare:
             if self._when_full == "close":
                 self._queue.append(PositionLost(self.channel, "too slow", self._newest()))
                 self.end()
                 return
             self._queue.popleft()
             self.dropped += 1
+            if self._losses is not None:
+                self._losses.dropped += 1
         self._queue.append(publication)
         self._notify()
+
+    def expect(self, count: int, size: int) -> None:
+        """Make room for what comes at once; see `Outbox.widen`."""
+        if len(self._queue) + count > self._limit:
+            self._spare += count
 
     def lose(self, loss: PositionLost) -> None:
         """Note that publications were missed."""

@@ -950,5 +950,6 @@ def test_what_happened_is_counted() -> None:
         counters = channels.counters
         assert (counters.published, counters.received, counters.delivered) == (2, 1, 2)
         assert (counters.outages, counters.made_up, counters.gaps, counters.foreign) == (0,) * 4
+        assert (counters.dropped, counters.conflated) == (0, 0)
 
     run_with(scenario)

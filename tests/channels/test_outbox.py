@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bocadillo import ConfigurationError
+from bocadillo.channels import OutboxCounters
+from bocadillo.channels.counters import Losses
 from bocadillo.channels.outbox import Outbox, Payload, WhenFull
 
 
@@ -178,6 +180,93 @@ def test_keys_mean_nothing_to_other_policies() -> None:
 
         assert content(outbox) == ["1", "2"]
         assert (outbox.conflated, outbox.placed) == (0, 2)
+
+
+@pytest.mark.parametrize("when_full", ["close", "drop_oldest", "latest"])
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 4}], ids=str)
+def test_what_comes_at_once_may_be_more_than_the_bounds(
+    bounds: dict[str, Any], when_full: WhenFull
+) -> None:
+    """A history that was asked for is no sign of a slow reader."""
+    outbox = Outbox(**bounds, when_full=when_full)
+    history = [f"{n}." for n in range(9)]
+
+    assert outbox.offer("a.")
+    outbox.widen(len(history), sum(map(len, history)))
+    assert all(outbox.offer(payload) for payload in history)
+    assert outbox.offer("b.")
+    assert outbox.is_wide
+
+    assert content(outbox) == ["a.", *history, "b."]
+    assert (outbox.is_wide, outbox.dropped) == (False, 0)
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 4}], ids=str)
+def test_bounds_are_as_before_when_what_came_at_once_is_taken(bounds: dict[str, Any]) -> None:
+    """A client gets no more room by asking for its history."""
+    outbox = Outbox(**bounds)
+    outbox.widen(3, 6)
+    for payload in ("1.", "2.", "3."):
+        assert outbox.offer(payload)
+
+    assert outbox.offer("a.")
+    for _ in range(3):
+        outbox.take()
+        while outbox.offer("b."):
+            pass
+
+    assert len(outbox) == 2
+    assert not outbox.is_wide
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 2}, {"max_bytes": 4}], ids=str)
+def test_what_came_at_once_is_not_dropped_all_at_once(bounds: dict[str, Any]) -> None:
+    """One new payload too many costs one old one, as ever."""
+    outbox = Outbox(**bounds, when_full="drop_oldest")
+    outbox.widen(3, 6)
+    for payload in ("1.", "2.", "3.", "a.", "b.", "c.", "d."):
+        assert outbox.offer(payload)
+
+    assert outbox.dropped == 2
+    assert content(outbox) == ["3.", "a.", "b.", "c.", "d."]
+    for payload in ("e.", "f.", "g."):
+        assert outbox.offer(payload)
+    assert content(outbox) == ["f.", "g."]
+
+
+def test_room_that_was_not_made_use_of_is_taken_back() -> None:
+    """Of keys that are the same only one waits."""
+    outbox = Outbox(limit=1, when_full="latest")
+    outbox.widen(5, 5)
+    for payload in "12345":
+        outbox.offer(payload, "key")
+
+    assert outbox.take() == "5"
+    assert not outbox.is_wide
+    outbox.widen(5, 5)
+    outbox.clear()
+    assert not outbox.is_wide
+
+
+def test_what_fits_needs_no_more_room() -> None:
+    """Most histories are small."""
+    outbox = Outbox(limit=3)
+    outbox.widen(3, 3)
+
+    assert not outbox.is_wide
+
+
+def test_outboxes_count_together_what_each_of_them_counts() -> None:
+    """One number for a whole process."""
+    losses = Losses()
+    outboxes = [Outbox(limit=1, when_full="drop_oldest"), Outbox(limit=1, when_full="latest")]
+    for outbox in outboxes:
+        outbox.losses = losses
+        for key in ("a", "b", "b"):
+            outbox.offer(key, key)
+
+    assert [outbox.counters for outbox in outboxes] == [OutboxCounters(2, 0), OutboxCounters(1, 1)]
+    assert (losses.dropped, losses.conflated) == (3, 1)
 
 
 @given(

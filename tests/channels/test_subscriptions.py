@@ -43,6 +43,31 @@ def test_publications_are_iterated_over_with_history_and_what_follows() -> None:
     run_with(scenario)
 
 
+@pytest.mark.parametrize("when_full", ["close", "drop_oldest"])
+def test_a_history_that_is_longer_than_the_queue_comes_whole(when_full: Any) -> None:
+    """It was asked for; only then is the queue as short as it was to be."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        for n in range(9):
+            await channels.publish("x", n)
+
+        async with channels.subscribe("x", history=8, limit=2, when_full=when_full) as publications:
+            await channels.publish("x", 9)
+            assert await taken(publications, 9) == [str(n) for n in range(1, 10)]
+            for n in range(3):
+                await channels.publish("x", f"new {n}")
+            if when_full == "drop_oldest":
+                assert await taken(publications, 2) == ['"new 1"', '"new 2"']
+            else:
+                assert await taken(publications, 2) == ['"new 0"', '"new 1"']
+                with pytest.raises(PositionLost, match="in time"):
+                    await anext(publications)
+            assert channels.counters.dropped == publications.dropped
+            assert publications.dropped == (when_full == "drop_oldest")
+
+    run_with(scenario)
+
+
 def test_giving_up_to_wait_loses_nothing() -> None:
     """A time-out around the next publication is nothing special."""
 
