@@ -1,6 +1,7 @@
 """Where an asyncio task stands, in words for an error message."""
 
 import asyncio
+import inspect
 import os
 import sysconfig
 import traceback
@@ -37,10 +38,18 @@ def _frames(awaited: Any) -> list[FrameType]:
     frames = []
     while awaited is not None:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
-        if frame is not None and frame.f_lasti > 0:
+        if frame is not None and _has_begun(awaited):
             frames.append(frame)
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return frames
+
+
+def _has_begun(awaited: Any) -> bool:
+    if inspect.iscoroutine(awaited):
+        return inspect.getcoroutinestate(awaited) != inspect.CORO_CREATED
+    return not inspect.isgenerator(awaited) or (
+        inspect.getgeneratorstate(awaited) != inspect.GEN_CREATED
+    )
 
 
 def _place(frame: FrameType) -> str:
