@@ -3,7 +3,7 @@
 import os
 import platform
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -39,9 +39,9 @@ def machine() -> dict[str, str | int | float]:
     }
 
 
-def versions() -> dict[str, str | None]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """Return the version of each package; None where it is not installed."""
-    return {name: _version(name) for name in PACKAGES}
+    return {name: _version(name) for name in packages}
 
 
 def in_words(facts: Mapping[str, object], installed: Mapping[str, str | None]) -> str:
