@@ -364,3 +364,31 @@ def test_routes_are_listed_by_python_m_bocadillo(project: Project) -> None:
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert "/echo" in ended.stdout
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_lives_as_long_as_the_process_is_not_collected_again(
+    project: Project, workers: str
+) -> None:
+    """A full collection stops all connections, for as long as there is something to look at."""
+    project.write(
+        "frozen.py",
+        """
+        import gc
+        from bocadillo import App
+
+        app = App(broker=None)
+
+        @app.websocket_route("/")
+        async def view(ws):
+            await ws.send(str(gc.get_freeze_count()))
+        """,
+    )
+
+    with (
+        running("frozen:app", "--workers", workers) as server,
+        opened(f"ws://{server.authority()}/") as ws,
+    ):
+        frozen = int(ws.recv(PATIENCE_S))
+
+    assert frozen > 10_000

@@ -15,8 +15,7 @@ from starlette.applications import Starlette
 
 from bocadillo import App
 from bocadillo.cli import serve as serving
-from bocadillo.cli.serve import AppConfig, SteadyWorker, listen, log_config, serve
-from bocadillo.server.steady import SteadyServer
+from bocadillo.cli.serve import AppConfig, CommandServer, SteadyWorker, listen, log_config, serve
 from tests.cli.conftest import ECHO, Project
 
 
@@ -167,7 +166,7 @@ class Calls(list[tuple[Any, ...]]):
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
-    monkeypatch.setattr("bocadillo.cli.serve.SteadyServer", calls.fake("server"))
+    monkeypatch.setattr("bocadillo.cli.serve.CommandServer", calls.fake("server"))
     monkeypatch.setattr(serving, "ChangeReload", calls.fake("reloader"))
     workers = [SimpleNamespace(exitcode=0)]
     monkeypatch.setattr(serving, "Multiprocess", calls.fake("workers", processes=workers))
@@ -203,7 +202,7 @@ def test_a_worker_has_the_server_that_no_connection_can_break() -> None:
 
     server = worker.server
 
-    assert isinstance(server, SteadyServer)
+    assert isinstance(server, CommandServer)
     assert worker.server is server
 
 
@@ -227,7 +226,7 @@ def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, sock: Any) -> None
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "bocadillo.cli.serve.SteadyServer", lambda config: SimpleNamespace(run=interrupted)
+        "bocadillo.cli.serve.CommandServer", lambda config: SimpleNamespace(run=interrupted)
     )
 
     serve(config_of("chat:app"), App(), sock)
