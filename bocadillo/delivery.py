@@ -45,7 +45,7 @@ class Delivery:
         self._raw_send = connection._raw_send
         self._writer: asyncio.Task[None] | None = None
         self._farewell: asyncio.Task[None] | None = None
-        self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._turns: deque[tuple[int, asyncio.Future[None]]] | None = None
         self._lock = asyncio.Lock()  # held by who is sending
 
     def deliver(self, payload: Payload, key: Hashable = None) -> None:
@@ -161,13 +161,16 @@ class Delivery:
     async def _turn(self) -> None:
         """Wait until all that was delivered before has been sent."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._turns is None:
+            self._turns = deque()
         self._turns.append((self._outbox.placed, turn))
         await turn
 
     def _give_turns(self) -> None:
         done = self._outbox.placed - len(self._outbox)
-        while self._turns and self._turns[0][0] <= done:
-            turn = self._turns.popleft()[1]
+        turns = self._turns
+        while turns and turns[0][0] <= done:
+            turn = turns.popleft()[1]
             if not turn.done():
                 turn.set_result(None)
 

@@ -152,7 +152,7 @@ class ChannelReader:
         group: What delivers to many connections of its server at once.
     """
 
-    __slots__ = ("_channel", "_key_of", "delivery", "group", "id", "peer")
+    __slots__ = ("_key", "_key_of", "delivery", "group", "id", "peer")
 
     def __init__(
         self,
@@ -164,15 +164,17 @@ class ChannelReader:
     ) -> None:
         self.id = ws.id
         self.delivery = delivery
-        self._channel = channel
+        self._key = (channel, channel)  # the outbox is that of all channels
         self._key_of = key_of
         self.group = group
         self.peer = ws.scope.get(PEER)
 
     def deliver(self, payload: Payload) -> None:
         """Have the connection get a payload, in its turn."""
-        key = self._channel if self._key_of is None else self._key_of(payload)
-        self.delivery.deliver(payload, (self._channel, key))
+        key: Hashable = self._key
+        if self._key_of is not None:
+            key = (self._key[0], self._key_of(payload))
+        self.delivery.deliver(payload, key)
 
 
 class Together:

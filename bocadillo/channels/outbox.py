@@ -27,6 +27,10 @@ class _Keyed:
         return len(self.payload)
 
 
+# Of an outbox that is empty, never filled: a deque takes 760 bytes, and most readers keep up.
+_NONE: deque[Payload | _Keyed] = deque()
+
+
 class Outbox:
     """Payloads waiting for one reader, oldest first.
 
@@ -82,7 +86,7 @@ class Outbox:
             raise ConfigurationError(
                 f"when_full must be 'close', 'drop_oldest' or 'latest', got {when_full!r}"
             )
-        self._payloads: deque[Payload | _Keyed] = deque()
+        self._payloads: deque[Payload | _Keyed] = _NONE
         self._by_key: dict[Hashable, _Keyed] | None = {} if when_full == "latest" else None
         self._bytes = 0
         self._limit = limit
@@ -136,7 +140,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget all payloads."""
-        self._payloads.clear()
+        self._payloads = _NONE
         if self._by_key is not None:
             self._by_key.clear()
         self._bytes = 0
@@ -194,6 +198,8 @@ class Outbox:
 
     def _place(self, payload: Payload, key: Hashable) -> None:
         self.placed += 1
+        if self._payloads is _NONE:
+            self._payloads = deque()
         if key is None or self._by_key is None:
             self._payloads.append(payload)
         else:
