@@ -156,7 +156,9 @@ class App(Starlette):
             # Nothing of Starlette's stack but the exception handlers concerns it.
             scope["app"] = self
             self._bring_handlers(scope)
-            await self.router.serving(scope, receive, send)
+            router: Any = self.router
+            is_plain = type(router).__call__ is Router.__call__
+            await (router.serving if is_plain else router)(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
 

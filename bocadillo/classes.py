@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from bocadillo.classviews import WebSocketView
-from bocadillo.endings import AnyWebSocket, awaited
+from bocadillo.endings import AnyWebSocket
 from bocadillo.errors import ConfigurationError, ExpectedAsync
 from bocadillo.injection import Ask, Lifetime, Session
-from bocadillo.lifecycle import Calls, Hook
+from bocadillo.lifecycle import Calls
 from bocadillo.methods import Constructor, Instance, Methods, plain_method
 
 
@@ -65,7 +65,7 @@ class ClassPlan:
         else:
             self._settle(ws, session, instance, self._constructor.make())
         if issubclass(self._class, WebSocketView):
-            calls.connect = partial(_connect, instance, calls.connect)
+            calls.enter = partial(_join_audience, instance)
         return calls
 
     async def _inject(self, ws: AnyWebSocket, session: Session, instance: Instance) -> None:
@@ -85,11 +85,9 @@ async def _pass_messages(instance: Instance, ws: AnyWebSocket) -> None:
         await on_message(ws, message)
 
 
-async def _connect(instance: Instance, then: Hook | None) -> None:
-    """Have broadcasts reach the instance, from `on_connect` on, once it is accepted."""
+async def _join_audience(instance: Instance) -> None:
+    """Have broadcasts reach the instance, from before `on_connect` on."""
     await instance.value._join()
-    if then is not None:
-        await awaited(then())
 
 
 def _check_class(cls: type) -> None:

@@ -9,14 +9,10 @@ from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo.close import check_code, cut_reason
 from bocadillo.errors import ConnectionStateError, WebSocketDisconnect, closing
+from bocadillo.extensions import ABORT, DENIAL
 from bocadillo.headers import Headers, RawHeaders, raw_body, raw_headers
 from bocadillo.states import ACCEPT, CLOSE, DENIAL_BODY, DENIAL_START, DISCONNECT, State, advance
 from bocadillo.wire import Wire
-
-DENIAL_EXTENSION = "websocket.http.response"
-
-# An ASGI extension of bocadillo's server, and the type of its event.
-ABORT = "bocadillo.abort"
 
 # How long a close frame may wait for a client that takes nothing.
 CLOSE_TIMEOUT_S = 10
@@ -80,7 +76,7 @@ class Connection(Wire):
             return
         advance(self._phase, DENIAL_START)
         plain = status == 403 and body is None and not headers
-        if plain or DENIAL_EXTENSION not in self.scope.get("extensions", ()):
+        if plain or DENIAL not in self.scope.get("extensions", ()):
             await self.close(int(status))
             return
         payload, media_type = raw_body(body)

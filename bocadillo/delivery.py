@@ -1,7 +1,6 @@
 """Payloads from elsewhere and the view's own messages on one connection, in call order."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Hashable
 from typing import NoReturn
@@ -68,9 +67,9 @@ class Delivery:
             self._behind.add(self)
             self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
 
-    def expect(self, count: int, size: int) -> None:
-        """Make room for payloads that will be delivered at once; see `Outbox.widen`."""
-        self._outbox.widen(count, size)
+    def make_room(self, count: int, size: int) -> None:
+        """Make room for payloads that will be delivered at once; see `Outbox.make_room`."""
+        self._outbox.make_room(count, size)
 
     async def caught_up(self) -> None:
         """Wait until what came at once, and was more than the outbox holds, has been sent."""
@@ -113,10 +112,15 @@ class Delivery:
 
     async def _say_farewell(self, reason: str) -> None:
         event = {"type": CLOSE, "code": TRY_AGAIN_LATER, "reason": reason}
-        # It waits behind what the peer does not take.
-        with contextlib.suppress(Exception):
+        try:
+            # It waits behind what the peer does not take.
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._connection._raw_send(event)
+        except TimeoutError:
+            # Or the server would say 1000 for the view, behind all that waits.
+            await self._connection._abort()
+        except Exception:
+            pass
 
     # Writing
 

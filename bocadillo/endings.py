@@ -147,8 +147,6 @@ async def cancelled(
         await refuse(ws, 503, "the handshake took too long\n")
     elif watch.cancellation is not None:
         log.info("cancelled: %s %s", watch.cancellation.value, ws._disconnect())
-        if watch.cancellation is Cancellation.DEAF:
-            await ws._abort()
     elif task is not None and task.cancelling():
         await ws.ensure_closed(SERVICE_RESTART)
         raise exc

@@ -21,7 +21,7 @@ import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, Self
 
 from starlette.types import Message, Receive
 
@@ -44,7 +44,8 @@ class Inbox:
     stepping the server's `receive`, handing out what was read ahead, or refusing.
 
     Args:
-        receive: The server's ASGI `receive`.
+        step: Returns the next step of reading.
+        close_events: Called when there is no more to be read.
         on_disconnect: Called with a disconnect event that was read ahead.
     """
 
@@ -63,11 +64,7 @@ class Inbox:
         "pull",
     )
 
-    def __init__(self, receive: Receive, on_disconnect: Callable[[Message], object]) -> None:
-        events = _events(receive)
-        self._start(events.send, events.close, on_disconnect)
-
-    def _start(
+    def __init__(
         self,
         step: Callable[[None], Step],
         close_events: Callable[[], object],
@@ -85,6 +82,12 @@ class Inbox:
         self._ahead_task: asyncio.Task[None] | None = None
         self.idle_sweeps = 1  # sweeps since the handler came to read; set to 0 by readers
         self.pull: Callable[[None], Step] = step
+
+    @classmethod
+    def awaiting(cls, receive: Receive, on_disconnect: Callable[[Message], object]) -> Self:
+        """Return the inbox of a connection with a server's ASGI `receive`."""
+        events = _events(receive)
+        return cls(events.send, events.close, on_disconnect)
 
     @property
     def is_waiting(self) -> bool:
@@ -209,11 +212,12 @@ class Inbox:
             if step is None:
                 await _turn()
             else:
-                self._shield = _Shield(step)
+                shield = self._shield = _Shield(step)
                 try:
-                    await self._shield
+                    await shield
                 finally:
-                    self._shield = None
+                    if self._shield is shield:  # and not that of the next reader
+                        self._shield = None
                 if self._lost is not None:
                     return self._lost
             self._pending = None

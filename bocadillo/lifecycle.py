@@ -16,7 +16,7 @@ from bocadillo import endings
 from bocadillo.endings import AnyWebSocket, ConnectionLog, awaited
 from bocadillo.errors import InvalidParameters
 from bocadillo.finishing import finish
-from bocadillo.leaving import Times, Watch
+from bocadillo.leaving import Cancellation, Times, Watch
 from bocadillo.origins import Origins
 
 # A client chooses how long its Origin is.
@@ -34,6 +34,7 @@ class Calls:
         handle: The view's body.
         hooks: Asked during the handshake, outermost first; each returns None to go on
             or `(status, headers, body)` to refuse, and may be a coroutine function.
+        enter: Called before `connect`; if it raises, neither that nor `disconnect` is.
         connect: Called before `handle`.
         origins: Which web pages may connect, where the way to the view says more than
             the view does.
@@ -45,6 +46,7 @@ class Calls:
 
     handle: Callable[[], Awaitable[object]]
     hooks: Sequence[tuple[str, Hook]] = ()
+    enter: Hook | None = None
     connect: Hook | None = None
     disconnect: Hook | None = None
     origins: Origins | None = None
@@ -98,6 +100,8 @@ async def run(steps: Steps, ws: AnyWebSocket) -> None:
         await endings.cancelled(steps, ws, watch, exc)
     finally:
         watch.stop()
+        if watch.cancellation is Cancellation.DEAF:
+            await ws._abort()
         try:
             await course.end()
         finally:
@@ -137,6 +141,8 @@ class _Course:
             return None
         if ws.auto_accept and not ws.accepted:
             await ws.accept(_choose(steps.subprotocols, ws))
+        if calls.enter is not None:
+            await calls.enter()
         self._disconnect = calls.disconnect
         if calls.connect is not None:
             await awaited(calls.connect())

@@ -1,6 +1,7 @@
 """The channels that one connection has joined, and how it takes what is published there."""
 
-from collections.abc import Callable, Hashable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
@@ -8,20 +9,17 @@ from weakref import WeakValueDictionary
 from starlette.types import Scope
 
 from bocadillo.channels import Channels, OutboxCounters, Position
+from bocadillo.channels.members import DeliverMany, failed
 from bocadillo.channels.outbox import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Outbox, WhenFull
-from bocadillo.channels.rooms import DeliverMany
 from bocadillo.codecs import EVENT, Payload
 from bocadillo.delivery import Delivery
 from bocadillo.errors import ConfigurationError, PositionLost
-from bocadillo.pullinbox import PEER
+from bocadillo.extensions import BROADCAST, PEER
 from bocadillo.websockets import WebSocket
 
 # What a publication is the newest of, for "latest": told by its payload.
 KeyOf: TypeAlias = Callable[[Payload], Hashable]
 OnGap: TypeAlias = Literal["continue", "close"] | Any
-
-# Of a scope: what a server offers that can write one frame to many (docs/asgi-extensions.md).
-BROADCAST = "bocadillo.broadcast"
 
 
 class Memberships:
@@ -47,6 +45,7 @@ class Memberships:
         # Kept, since its set of those behind knows the delivery.
         self._together = together_for(ws.scope)
         self._is_over = False
+        self._catching_up: asyncio.Lock | None = None  # held by a join that reads history
 
     async def join(
         self,
@@ -63,22 +62,36 @@ class Memberships:
         if key is not None and (when_full or self._when_full) != "latest":
             raise ConfigurationError("key tells what is the latest; add when_full='latest'")
         delivery = self._deliver_by(when_full)
-        if history or since is not None:
-            await delivery.caught_up()  # or a client could ask for one history after the other
         reader = ChannelReader(
             self._ws, delivery, channel, None if key is None else _shared(key), self._together
         )
-        await self._channels.join(
+        join = partial(
+            self._channels.join,
             reader,
             channel,
             history=history,
             since=since,
             presence=presence,
             on_gap=self._gap_teller(on_gap),
-            on_many=delivery.expect,
+            make_room=delivery.make_room,
         )
+        if history or since is not None:
+            await self._catch_up(delivery, join)
+        else:
+            await join()
         if self._is_over:  # it was a task of the view's own, which the view did not wait for
             await self._channels.leave(self._ws, channel)
+
+    async def _catch_up(self, delivery: Delivery, join: Callable[[], Awaitable[None]]) -> None:
+        """Join with a history, once those of other channels have been sent.
+
+        Or a client that takes nothing could have one history after the other wait for it.
+        """
+        if self._catching_up is None:
+            self._catching_up = asyncio.Lock()
+        async with self._catching_up:
+            await delivery.caught_up()
+            await join()
 
     async def leave(self, channel: str) -> None:
         """Have it get nothing more of a channel; what waits for it is sent."""
@@ -216,7 +229,10 @@ class Together:
             late = {*map(id, congested)}
             waiting += [reader for reader in readers if id(reader.peer) in late]
         for reader in waiting:
-            reader.deliver(payload)
+            try:
+                reader.deliver(payload)
+            except Exception:  # of its `key`
+                failed(reader)
         return not waiting
 
 

@@ -13,10 +13,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
+from bocadillo.extensions import PEER, PULL
 from bocadillo.inbox import Failure, Inbox, Step, busy
-
-PULL = "bocadillo.pull"
-PEER = "bocadillo.peer"
 
 
 class PullInbox(Inbox):
@@ -32,7 +30,7 @@ class PullInbox(Inbox):
     def __init__(
         self, pull: Callable[[None], Step], on_disconnect: Callable[[Message], object]
     ) -> None:
-        self._start(pull, _nothing, on_disconnect)
+        super().__init__(pull, _nothing, on_disconnect)
         self._awaited: asyncio.Future[None] | None = None
 
     def lose(self, event: Message) -> None:
@@ -49,11 +47,12 @@ class PullInbox(Inbox):
         return self._next(step, is_reader=True)
 
     async def _next(self, step: Step, is_reader: bool = False) -> Message:
+        awaited = None
         try:
             while step.__class__ is not dict:
                 if step.__class__ is Failure:
                     raise step.error
-                self._awaited = step
+                awaited = self._awaited = step
                 await step
                 if self._lost is not None:
                     return self._lost
@@ -61,7 +60,8 @@ class PullInbox(Inbox):
             event: Message = step
             return event
         finally:
-            self._awaited = None
+            if self._awaited is awaited:  # and not what the next reader awaits
+                self._awaited = None
             if is_reader:
                 self._waiting = False
                 self._settle()
@@ -69,11 +69,12 @@ class PullInbox(Inbox):
 
 def inbox_for(scope: Scope, receive: Receive, on_disconnect: Callable[[Message], object]) -> Inbox:
     """Return the inbox of a connection, by what its server offers."""
-    extension = scope.get("extensions", {}).get(PULL)
+    extension, peer = scope.get("extensions", {}).get(PULL), scope.get(PEER)
     # Where a middleware has replaced `receive`, it is to see what is received.
-    if extension is None or getattr(receive, "__self__", None) is not scope.get(PEER):
-        return Inbox(receive, on_disconnect)
-    return PullInbox(MethodType(extension["pull"], scope[PEER]), on_disconnect)
+    is_own = peer is not None and getattr(receive, "__self__", None) is peer
+    if extension is None or not is_own:
+        return Inbox.awaiting(receive, on_disconnect)
+    return PullInbox(MethodType(extension["pull"], peer), on_disconnect)
 
 
 def _nothing() -> None:

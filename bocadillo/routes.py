@@ -174,7 +174,8 @@ def found(routes: Iterable[BaseRoute], scope: Scope) -> Callable[..., Awaitable[
             scope["route"] = route
             scope.update(of_route)
             view = _view_of(route)
-            return route.handle if view is None else view.serving
+            is_overridden = type(route).handle is not StarletteWebSocketRoute.handle
+            return route.handle if view is None or is_overridden else view.serving
     return None
 
 

@@ -5,8 +5,8 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -14,7 +14,7 @@ from starlette._utils import get_route_path
 from starlette.routing import BaseRoute
 from starlette.routing import Router as StarletteRouter
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
-from starlette.types import Lifespan, Message, Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
@@ -22,9 +22,10 @@ from websockets.http11 import Response as HandshakeResponse
 from bocadillo import behind_websockets
 from bocadillo.channels import Broker, Channels, ChannelsByLoop, HistoryLimits
 from bocadillo.controllers import controller_routes
-from bocadillo.errors import BrokerError, ConfigurationError, WebSocketDisconnect
+from bocadillo.errors import ConfigurationError, WebSocketDisconnect
 from bocadillo.injection import Supply
 from bocadillo.leaving import Times
+from bocadillo.lifespans import in_short, life
 from bocadillo.origins import AllowedOrigins, Origins
 from bocadillo.routes import (
     Routes,
@@ -33,7 +34,6 @@ from bocadillo.routes import (
     check_path,
     enter,
     found,
-    views_of,
     websocket_paths,
     within,
 )
@@ -129,7 +129,7 @@ class Router(StarletteRouter):
             for hook in self.options.hooks:
                 self.options.supply.check(hook.asks)
         self._users_lifespan = self.lifespan_context
-        self.lifespan_context = self._lifespan
+        self.lifespan_context = self._live
         self._inclusions: list[tuple[Router, str]] = []  # where, and under which prefix
         self.routes.extend(routes or ())
 
@@ -195,38 +195,11 @@ class Router(StarletteRouter):
         return self.options.supply
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the lifespan; where it cannot begin for the broker, one line says so.
+        """Run the lifespan; where it cannot begin for the broker, one line says so."""
+        await super().lifespan(scope, receive, in_short(send))
 
-        Servers log what they are told, which is a traceback otherwise.
-        """
-
-        async def send_in_short(event: Message) -> None:
-            exc = sys.exception()
-            if event["type"] == "lifespan.startup.failed" and isinstance(exc, BrokerError):
-                logger.debug("the application cannot start", exc_info=exc)
-                event = {**event, "message": f"the application cannot start: {exc}"}
-            await send(event)
-
-        await super().lifespan(scope, receive, send_in_short)
-
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Any) -> AsyncIterator[Any]:
-        """Check what the views ask for, run the user's lifespan, close what was supplied."""
-        routers = {self.options: None}
-        for view, outer in views_of(self.routes, (self.options,)):
-            view.check(outer)
-            routers |= dict.fromkeys((*outer, *view.routers))
-        try:
-            for router in routers:
-                if router.channels is not None:
-                    await router.channels.start()
-            async with self._users_lifespan(app) as state:
-                yield state
-        finally:
-            async with contextlib.AsyncExitStack() as closing:
-                for router in routers:
-                    closing.push_async_callback((router.channels or router.own_channels).close)
-                    closing.push_async_callback((router.supply or router.bare).close)
+    def _live(self, app: Any) -> AbstractAsyncContextManager[Any]:
+        return life(self.routes, self.options, self._users_lifespan(app))
 
     def websocket_route(
         self,

@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from bocadillo import (
     App,
+    BrokerError,
     ConfigurationError,
     InvalidMessage,
     WebSocket,
@@ -21,6 +22,7 @@ from bocadillo import (
 )
 from bocadillo.codecs import TEXT
 from bocadillo.views import ALONE, View, ViewOptions
+from tests.channels.readers import GatedBroker
 from tests.fakes import FakeServer, binary, left, run, settle, text
 
 T = TypeVar("T")
@@ -835,3 +837,35 @@ def test_a_reader_that_is_too_slow_is_closed_and_its_hook_runs_once() -> None:
 
     run(scenario)
     assert IsTold.told == [1013, 1013]
+
+
+def test_without_its_channel_a_view_is_neither_connected_nor_disconnected() -> None:
+    """What `on_connect` takes, `on_disconnect` gives back; it must not without."""
+    broker = GatedBroker()
+    app = App(broker=broker)
+    called: list[str] = []
+
+    @app.websocket_route("/")
+    class Room(WebSocketView[str]):
+        def on_connect(self) -> None:
+            called.append("connect")
+
+        async def handle(self) -> None:
+            called.append("handle")
+
+        def on_disconnect(self) -> None:
+            called.append("disconnect")
+
+    async def scenario() -> FakeServer:
+        server = FakeServer()
+        await app.channels.start()
+        broker.failure = BrokerError("it is away")
+        await app(server.scope, server.receive, server.send)
+        broker.failure = None
+        await app.channels.close()
+        return server
+
+    server = run(scenario)
+
+    assert called == []
+    assert sent(server) == [1013]

@@ -39,7 +39,7 @@ def inbox_of(request: pytest.FixtureRequest) -> InboxOf:
     def make(server: FakeServer, leavings: list[Message] | None = None) -> Inbox:
         on_disconnect = (leavings if leavings is not None else Leavings()).append
         if request.param == "awaited":
-            return Inbox(server.receive, on_disconnect)
+            return Inbox.awaiting(server.receive, on_disconnect)
         return PullInbox(Asked(server.queue).pull, on_disconnect)
 
     return make
@@ -164,7 +164,7 @@ def test_many_cancelled_readers_leave_nothing_behind_on_the_servers_future(
 
     async def scenario() -> None:
         server = FakeServer()
-        inbox = Inbox(server.receive, Leavings().append)
+        inbox = Inbox.awaiting(server.receive, Leavings().append)
         await inbox.next_event()
         for _ in range(50):
             with pytest.raises(TimeoutError):
@@ -191,7 +191,7 @@ def test_a_cancelled_bare_yield_of_the_server_is_taken_up_again() -> None:
                 await asyncio.sleep(0)
             return text("after")
 
-        inbox = Inbox(receive, Leavings().append)
+        inbox = Inbox.awaiting(receive, Leavings().append)
         reader = asyncio.create_task(inbox.next_event())
         await asyncio.sleep(0)
         reader.cancel()
@@ -338,7 +338,7 @@ def test_what_the_server_raises_reaches_the_reader_and_reading_can_go_on() -> No
                 raise event
             return event  # type: ignore[no-any-return]
 
-        inbox = Inbox(receive, Leavings().append)
+        inbox = Inbox.awaiting(receive, Leavings().append)
 
         with pytest.raises(RuntimeError, match="once"):
             await inbox.next_event()
@@ -360,7 +360,7 @@ def test_a_receive_that_is_no_coroutine_function_is_read_the_same() -> None:
             pass
 
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        inbox = Inbox(lambda: future, Leavings().append)
+        inbox = Inbox.awaiting(lambda: future, Leavings().append)
         reader = asyncio.create_task(inbox.next_event())
         await settle()
         future.set_result(Mapped(text("a")))
@@ -522,7 +522,7 @@ def test_a_future_that_the_server_cancels_does_not_end_the_reading() -> None:
             event: Message = await next(waiting)
             return event
 
-        inbox = Inbox(receive, Leavings().append)
+        inbox = Inbox.awaiting(receive, Leavings().append)
         reader = asyncio.create_task(inbox.next_event())
         await settle()
         futures[0].cancel()
@@ -549,5 +549,24 @@ def test_a_pull_takes_over_from_reading_ahead(inbox_of: InboxOf) -> None:
         server.queue.put_nowait(text("a"))
 
         assert await inbox.wait(step) == text("a")
+
+    run(scenario)
+
+
+def test_who_takes_over_from_reading_ahead_is_told_of_a_loss(inbox_of: InboxOf) -> None:
+    """What was read ahead ends a turn later, and must not take the new reader's place away."""
+
+    async def scenario() -> None:
+        inbox = inbox_of(FakeServer())
+        await inbox.next_event()
+        inbox.read_ahead()
+        await settle()
+        reader = asyncio.create_task(inbox.next_event())
+        await settle()
+
+        inbox.lose(left(1006))
+
+        async with asyncio.timeout(5):
+            assert await reader == left(1006)
 
     run(scenario)

@@ -175,3 +175,43 @@ def test_the_channels_know_it_of_all_connections_those_that_have_gone_too(
                 assert (counters.dropped, counters.conflated) == (turn, turn)
 
     run(scenario)
+
+
+def test_histories_of_several_channels_come_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that takes nothing could else have them all wait for it, by joins in tasks."""
+    monkeypatch.setattr("bocadillo.memberships.DEFAULT_LIMIT", 5)
+
+    outboxes: list[Any] = []
+    go_on = asyncio.Event()
+
+    async def view(ws: WebSocket) -> None:
+        fake: Any = ws
+        fake._members()._deliver_by(None)
+        outboxes.append(fake._members()._outbox)
+        await go_on.wait()
+        await asyncio.gather(*(ws.join(channel, history=20) for channel in "xyz"))
+        await reads(ws)
+
+    async def scenario() -> None:
+        async with served(view) as app:
+            for channel in "xyz":
+                for number in range(20):
+                    await app.channels.publish(channel, number)
+            slow = Slow()
+            async with client(app, slow):
+                while not outboxes:
+                    await asyncio.sleep(0)
+                slow.takes.clear()
+                go_on.set()
+                await settle()
+                await settle()
+                assert 0 < len(outboxes[0]) <= 20
+                slow.takes.set()
+                await joined(app, "x", 1)
+                await joined(app, "y", 1)
+                await joined(app, "z", 1)
+                assert slow.got == [*map(str, range(20))] * 3
+
+    run(scenario)

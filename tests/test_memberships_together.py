@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import ref
 
-from bocadillo import (
-    App,
-    WebSocket,
-)
+import pytest
+
+from bocadillo import App, WebSocket
+from bocadillo.channels import HistoryLimits
+from tests.channels.readers import GatedBroker
 from tests.fakes import left, run, settle
-from tests.joining import Slow, client, joined, served, stay
+from tests.joining import Body, Slow, client, joined, served, stay
 
 
 class Extension:
@@ -43,8 +44,10 @@ class Peer(Slow):
 
 
 @asynccontextmanager
-async def peers(extension: Extension, names: str) -> AsyncIterator[tuple[App, list[Peer]]]:
-    async with served(stay) as app:
+async def peers(
+    extension: Extension, names: str, view: Body = stay, broker: Any = "memory://"
+) -> AsyncIterator[tuple[App, list[Peer]]]:
+    async with served(view, broker) as app:
         found = []
         tasks = []
         for count, name in enumerate(names, start=1):
@@ -181,3 +184,52 @@ def test_servers_are_told_apart_by_their_function_and_not_kept() -> None:
     run(scenario)
     gc.collect()
     assert [known() for known in kept] == [None, None]
+
+
+def test_a_key_that_raises_keeps_nothing_from_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is one view's bug, and another view's message."""
+    extension = Extension()
+    joins = [0]
+
+    async def view(ws: WebSocket) -> None:
+        joins[0] += 1
+        if joins[0] == 1:
+            await ws.join("x", when_full="latest", key=lambda payload: 1 // 0)
+        else:
+            await ws.join("x")
+        async for _ in ws:
+            pass
+
+    async def scenario() -> None:
+        async with peers(extension, "ab", view) as (app, found):
+            extension.congested = [*found]
+            await app.channels.publish("x", "1", codec="text")
+            await settle()
+
+            assert [peer.got for peer in found] == [[], ["1"]]
+
+    run(scenario)
+    assert "failed to take a publication" in caplog.text
+
+
+def test_what_was_made_up_at_once_leaves_no_outbox_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a reader could be behind by more and more, with each outage of the broker."""
+    monkeypatch.setattr("bocadillo.memberships.DEFAULT_LIMIT", 5)
+    extension, broker = Extension(), GatedBroker()
+
+    async def scenario() -> None:
+        async with peers(extension, "a", broker=broker) as (app, (peer,)):
+            broker.lose()
+            for number in range(30):
+                await broker.miss("x", str(number), HistoryLimits())
+            broker.restore()
+            await settle()
+
+            assert peer.got == [*map(str, range(30))]
+            [member] = app.channels._rooms.by_name["x"].members.values()
+            reader: Any = member.reader
+            assert not reader.delivery._outbox.is_wide
+
+    run(scenario)

@@ -89,3 +89,17 @@ def test_who_waits_is_told_of_a_loss_that_the_server_does_not_tell() -> None:
         assert await reader == left(1006)
 
     run(scenario)
+
+
+def test_a_scope_without_a_peer_is_read_by_awaiting() -> None:
+    """A gateway may hand on extensions, and nothing else."""
+
+    async def scenario() -> None:
+        async def receive() -> Message:
+            return CONNECT
+
+        inbox = inbox_for({"extensions": {"bocadillo.pull": {"pull": Peer.pull}}}, receive, print)
+
+        assert await inbox.next_event() == CONNECT
+
+    run(scenario)

@@ -807,3 +807,42 @@ def test_a_scope_has_what_starlette_would_have_put_into_it() -> None:
     assert found["route"] is app.routes[0]
     assert found["endpoint"] is app.routes[0].endpoint
     assert found["path_params"] == {"room": "blue"}
+
+
+@pytest.mark.parametrize("what", ["route", "router", "wrapper"])
+def test_what_others_put_around_a_view_is_called(what: str) -> None:
+    """The short way to a view is taken only where nobody stands in it."""
+    seen: list[str] = []
+
+    class NotingRoute(WebSocketRoute):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append("route")
+            await super().handle(scope, receive, send)
+
+    class NotingRouter(Router):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append("router")
+            await super().__call__(scope, receive, send)
+
+    async def view(ws: WebSocket) -> None:
+        pass
+
+    app = App()
+    route = NotingRoute("/", view) if what == "route" else WebSocketRoute("/", view)
+    fake: Any = app
+    if what == "router":
+        fake.router = NotingRouter()
+    app.router.routes.append(route)
+    if what == "wrapper":
+        router = app.router
+
+        async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append("wrapper")
+            await router(scope, receive, send)
+
+        fake.router = wrapper
+    server = FakeServer()
+    run(lambda: app(server.scope, server.receive, server.send))
+
+    assert seen == [what]
+    assert server.sent[0]["type"] == "websocket.accept"

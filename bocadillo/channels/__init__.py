@@ -4,6 +4,7 @@ from bocadillo.channels.broker import Broker, Listener
 from bocadillo.channels.by_loop import ChannelsByLoop
 from bocadillo.channels.counters import Counters, OutboxCounters
 from bocadillo.channels.hub import Channels
+from bocadillo.channels.members import Group, Reader
 from bocadillo.channels.memory import MemoryBroker
 from bocadillo.channels.presence import Change, PresenceStore, Present, presence_channel
 from bocadillo.channels.publications import (
@@ -13,7 +14,6 @@ from bocadillo.channels.publications import (
     Publication,
     Published,
 )
-from bocadillo.channels.rooms import Group, Reader
 from bocadillo.channels.subscriptions import Publications
 
 __all__ = [

@@ -13,6 +13,7 @@ from bocadillo.channels.brokers import broker_for
 from bocadillo.channels.catching_up import CatchUp
 from bocadillo.channels.counters import Counters, Losses
 from bocadillo.channels.encoding import encode
+from bocadillo.channels.members import MakeRoom, Member, OnGap, Reader, key_of
 from bocadillo.channels.membership import Rooms
 from bocadillo.channels.presence import EVENTS_PREFIX, Present
 from bocadillo.channels.publications import (
@@ -21,7 +22,6 @@ from bocadillo.channels.publications import (
     Publication,
     Published,
 )
-from bocadillo.channels.rooms import Member, OnGap, OnMany, Reader, key_of
 from bocadillo.channels.subscriptions import DEFAULT_LIMIT, Publications
 from bocadillo.errors import BrokerError, ConfigurationError, ConnectionStateError
 
@@ -43,7 +43,7 @@ class Channels:
 
     It starts with its first use, or as `async with Channels(…) as channels`, and belongs
     to one event loop. It has no readers of its own: `join` takes anything with
-    `deliver(payload)`; see `bocadillo.channels.rooms` for what else a reader may have.
+    `deliver(payload)`; see `bocadillo.channels.members` for what else a reader may have.
 
     All methods that reach the broker raise `BrokerError` when it does not do what they
     ask within `timeout_s`.
@@ -154,7 +154,7 @@ class Channels:
         """Send *value* to all readers of *channel*; waits for none of them.
 
         A loop of it leaves readers time to write: where any of them has to, each call gives
-        up a turn of the event loop, and elsewhere every sixteenth.
+        up a turn of the event loop, and elsewhere one in `MAX_IN_A_ROW`.
 
         Args:
             channel: Any text that does not begin with "presence:".
@@ -197,7 +197,7 @@ class Channels:
         history: int = 0,
         since: Position | None = None,
         on_gap: OnGap | None = None,
-        on_many: OnMany | None = None,
+        make_room: MakeRoom | None = None,
         presence: Any = None,
     ) -> None:
         """Have *reader* get what is published on *channel*, until it leaves.
@@ -212,9 +212,9 @@ class Channels:
             since: A position, after which all publications are delivered instead.
             on_gap: Called with a `PositionLost` when publications were missed and cannot
                 be had any more; those that can follow.
-            on_many: Called with a number of publications and the bytes of their payloads,
+            make_room: Called with a number of publications and the bytes of their payloads,
                 before so many are delivered at once: the history, and what was missed
-                while the broker was away. It must not raise.
+                while the broker was away; with 0 and 0 when that has been delivered.
             presence: What others see of the reader, any JSON value but None; without it
                 the reader is not seen. It needs an `id` for that.
 
@@ -234,7 +234,9 @@ class Channels:
         key = key_of(reader)
         if channel not in self._rooms.of(key):
             limit = None if since is not None else history
-            await self._rooms.bring_in(key, Member(reader, on_gap, on_many), channel, limit, since)
+            await self._rooms.bring_in(
+                key, Member(reader, on_gap, make_room), channel, limit, since
+            )
         if presence is not None:
             await self._enter(channel, id, presence)
 
@@ -283,7 +285,7 @@ class Channels:
                 history=history,
                 since=since,
                 on_gap=publications.lose,
-                on_many=publications.expect,
+                make_room=publications.make_room,
             )
             yield publications
         finally:

@@ -5,8 +5,9 @@ from collections.abc import Hashable, Set
 
 from bocadillo.channels.broker import Broker
 from bocadillo.channels.catching_up import CatchUp
+from bocadillo.channels.members import Member, Newcomer
 from bocadillo.channels.publications import START, Past, Position
-from bocadillo.channels.rooms import Member, Newcomer, Room
+from bocadillo.channels.rooms import Room
 from bocadillo.errors import BrokerError, ConnectionStateError
 
 

@@ -149,7 +149,7 @@ class Outbox:
 
     @property
     def is_wide(self) -> bool:
-        """Whether what `widen` made room for still waits."""
+        """Whether what `make_room` was for still waits."""
         return self._spare > 0
 
     @property
@@ -157,12 +157,15 @@ class Outbox:
         """What was dropped and conflated so far."""
         return OutboxCounters(self.dropped, self.conflated)
 
-    def widen(self, count: int, size: int) -> None:
+    def make_room(self, count: int, size: int) -> None:
         """Make room for *count* payloads of *size* bytes together, which are offered next.
 
         For what comes all at once, so that a reader has no time to take any of it. Without
         effect where it fits; else the bounds are wider, by less with each that is taken.
+        Where nothing waits, they are first what they were in the beginning.
         """
+        if not self._payloads:
+            self.clear()
         waiting = len(self._payloads)
         if waiting + count > self._limit or self._bytes + size > self._max_bytes:
             self._limit += count

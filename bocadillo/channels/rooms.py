@@ -1,156 +1,25 @@
-"""`Room`: one channel in one process; what is published goes to its readers, in order.
-
-A reader is anything with `deliver(payload)`, which takes a payload at once and never
-waits. Optional attributes of a reader, looked at when it joins:
-
-- `id: str`: by it publishers exclude it, and it can be present. Without one a reader is
-  known by itself.
-- `deliver_publication(publication)`: called instead of `deliver`, by who wants to see
-  more than the payload.
-- `group`: an object with `deliver_to(readers)`, which returns a function. All readers of a
-  room that have the same group get a payload by one call of that function, instead of one
-  call each: a server may write one frame to all of them. It is made anew when readers come
-  or leave.
-"""
+"""`Room`: one channel in one process; what is published goes to its readers, in order."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
 
+from bocadillo.channels.members import (
+    MAX_HELD,
+    DeliverMany,
+    Group,
+    Member,
+    Newcomer,
+    Reader,
+    failed,
+    sizes_of,
+)
 from bocadillo.channels.publications import START, Past, Position, Publication, unseen
 from bocadillo.codecs import Payload
-from bocadillo.errors import BrokerError, PositionLost
+from bocadillo.errors import PositionLost
 
-LOGGER = logging.getLogger("bocadillo.channels")
-
-# Publications held back while others are to come before them; about what an outbox takes at once.
-MAX_HELD = 1000
-
-OnGap = Callable[[PositionLost], object]
-OnMany = Callable[[int, int], object]
-
-
-class Reader(Protocol):
-    """Who gets what is published; see the head of this room for what else it may have."""
-
-    def deliver(self, payload: Payload, /) -> object:
-        """Take a payload, at once."""
-
-
-# Has some readers take a payload at once, but for one of them; returns whether none has to wait.
-DeliverMany = Callable[[Payload, Reader | None], bool]
-
-
-class Group(Protocol):
-    """Takes payloads for many readers at once."""
-
-    def deliver_to(self, readers: Sequence[Any], /) -> DeliverMany:
-        """Return what delivers to *readers*, a sequence that does not change."""
-
-
-class Member:
-    """One reader in one room."""
-
-    __slots__ = ("deliver", "on_gap", "on_many", "reader")
-
-    def __init__(
-        self, reader: Reader, on_gap: OnGap | None = None, on_many: OnMany | None = None
-    ) -> None:
-        self.reader = reader
-        self.deliver = reader.deliver  # bound once: publishing is a loop over these
-        self.on_gap = on_gap
-        self.on_many = on_many
-
-    def give(self, publication: Publication) -> None:
-        """Deliver one publication, by itself."""
-        take = getattr(self.reader, "deliver_publication", None)
-        try:
-            if take is None:
-                self.deliver(publication.payload)
-            else:
-                take(publication)
-        except Exception:
-            failed(self.reader)
-
-    def expect(self, count: int, size: int) -> None:
-        """Tell how many publications, of how many bytes, are about to come at once."""
-        if self.on_many is not None:
-            self.on_many(count, size)
-
-    def lose(self, loss: PositionLost) -> None:
-        """Tell that publications were missed."""
-        if self.on_gap is not None:
-            try:
-                self.on_gap(loss)
-            except Exception:
-                failed(self.reader)
-
-
-class Newcomer:
-    """A reader that joins: what is published meanwhile waits until it has the history."""
-
-    __slots__ = ("_after", "_stale_epoch", "_waiting", "member")
-
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self._waiting: list[Publication] | None = []
-        self._after = START
-        self._stale_epoch: str | None = None
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether it has got the history, and gets what is published."""
-        return self._waiting is None
-
-    def receive(self, publication: Publication) -> bool:
-        """Take a publication; return whether it, and so all that follow, are new."""
-        if self._waiting is not None:
-            self._waiting.append(publication)
-            return False
-        position = publication.position
-        if position.epoch == self._after.epoch:
-            is_new = position.offset > self._after.offset
-        else:
-            is_new = position.epoch != self._stale_epoch
-        return is_new
-
-    def arrive(self, past: Past, before: Position, seen: Position) -> bool:
-        """Deliver the history, then what came since; return whether all that follows is new.
-
-        Args:
-            past: The history.
-            before: The same as *seen*, from before the history was asked for.
-            seen: The position of the last publication that the room has received.
-
-        Raises:
-            BrokerError: more was published meanwhile than can be held.
-        """
-        waiting, self._waiting = self._waiting or [], None
-        if len(waiting) > MAX_HELD:
-            raise BrokerError(
-                f"more than {MAX_HELD} publications came while the history was read; "
-                "join without history, or publish less on one channel"
-            )
-        self._after = past.newest
-        # The history may be of a later epoch than what this process was told; that is yet to
-        # come. Or of an earlier one, which has ended, or not begun, since it was asked for.
-        is_later = past.newest.epoch not in ("", before.epoch, seen.epoch)
-        self._stale_epoch = seen.epoch if is_later else None
-        self.member.expect(*sizes_of([*past.publications, *waiting]))
-        for publication in past.publications:
-            self.give(publication)
-        is_new = seen == past.newest
-        for publication in waiting:
-            if self.receive(publication):
-                is_new = True
-                self.give(publication)
-        return is_new
-
-    def give(self, publication: Publication) -> None:
-        """Deliver a publication, unless it is the reader's own and excludes it."""
-        if publication._exclude is None or publication._exclude != key_of(self.member.reader):
-            self.member.give(publication)
+# How members take what is published, other than by `deliver`: sorted when they come or leave.
+Groups = tuple[tuple[Group, DeliverMany], ...]
+Takers = tuple[tuple[Member, Callable[[Publication], object]], ...]
 
 
 class Room:
@@ -200,8 +69,8 @@ class Room:
         self._fruitless = 0  # how often the broker said that nothing is missing, in a row
         self._is_aimed = False
         self._delivers: tuple[Callable[[Payload], object], ...] = ()
-        self._groups: tuple[tuple[Group, DeliverMany], ...] = ()
-        self._takers: tuple[tuple[Member, Callable[[Publication], object]], ...] = ()
+        self._groups: Groups = ()
+        self._takers: Takers = ()
 
     @property
     def is_wanted(self) -> bool:
@@ -226,6 +95,7 @@ class Room:
     def remove(self, key: Hashable) -> bool:
         """Deliver no more to a reader; return whether it was here."""
         self._is_aimed = False
+        self._delivers, self._groups, self._takers = (), (), ()  # who left is not kept
         is_here = self.newcomers.pop(key, None) is not None
         return self.members.pop(key, None) is not None or is_here
 
@@ -269,14 +139,17 @@ class Room:
     def make_up(self, publications: Sequence[Publication], newest: Position) -> None:
         """Deliver what was missed, up to *newest*, and then what was held back."""
         self._fruitless = 0
+        count, size = sizes_of([*publications, *(self._held or ())])
         if publications:
-            count, size = sizes_of([*publications, *(self._held or ())])
             for member in self._everybody():
-                member.expect(count, size)
+                member.make_room(count, size)
         for publication in publications:
             self._fan_out(publication)
         self.seen = newest
         self._release()
+        if publications:  # whoever took them at once needs no room any more
+            for member in self._everybody():
+                member.make_room(0, 0)
 
     def go_on(self) -> int:
         """Deliver what was held back: nothing was missed, the broker says.
@@ -331,29 +204,37 @@ class Room:
         if publication._exclude is not None:
             excluded = self.members.get(publication._exclude)
         not_to = None if excluded is None else excluded.deliver
-        for deliver in self._delivers:
+        # What a delivery does may have readers leave.
+        delivers, groups, takers = self._delivers, self._groups, self._takers
+        self.owes_turn = bool(delivers or takers)
+        for deliver in delivers:
             if deliver is not not_to:
                 try:
                     deliver(payload)
                 except Exception:
                     failed(deliver)
-        self.owes_turn = bool(self._delivers or self._takers)
-        if self._groups or self._takers:
-            self._deliver_otherwise(publication, excluded)
+        if groups or takers:
+            self._deliver_otherwise(publication, excluded, groups, takers)
         if self.newcomers:
             self._deliver_to_newcomers(publication)
         return len(self.members) - (excluded is not None)
 
-    def _deliver_otherwise(self, publication: Publication, excluded: Member | None) -> None:
+    def _deliver_otherwise(
+        self,
+        publication: Publication,
+        excluded: Member | None,
+        groups: Groups,
+        takers: Takers,
+    ) -> None:
         not_to = None if excluded is None else excluded.reader
-        for group, deliver in self._groups:
+        for group, deliver in groups:
             is_its = not_to is not None and getattr(not_to, "group", None) is group
             try:
                 if not deliver(publication.payload, not_to if is_its else None):
                     self.owes_turn = True
             except Exception:
                 failed(group)
-        for member, take in self._takers:
+        for member, take in takers:
             if member is not excluded:
                 try:
                     take(publication)
@@ -385,18 +266,3 @@ class Room:
             (group, group.deliver_to(tuple(readers))) for group, readers in groups.values()
         )
         self._is_aimed = True
-
-
-def sizes_of(publications: Sequence[Publication]) -> tuple[int, int]:
-    """Return how many there are, and how long their payloads are together."""
-    return len(publications), sum(len(known.payload) for known in publications)
-
-
-def key_of(reader: object) -> Hashable:
-    """Return by what a reader is known: its id, or itself."""
-    return getattr(reader, "id", reader)
-
-
-def failed(who: object) -> None:
-    """Log that a reader raised; the others get the publication all the same."""
-    LOGGER.exception("%r failed to take a publication", who)

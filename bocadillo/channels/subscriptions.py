@@ -99,8 +99,10 @@ class Publications:
         self._queue.append(publication)
         self._notify()
 
-    def expect(self, count: int, size: int) -> None:
-        """Make room for what comes at once; see `Outbox.widen`."""
+    def make_room(self, count: int, size: int) -> None:
+        """Make room for what comes at once; see `Outbox.make_room`."""
+        if not self._queue:
+            self._spare = 0
         if len(self._queue) + count > self._limit:
             self._spare += count
 

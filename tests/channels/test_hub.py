@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import warnings
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from bocadillo import BrokerError, ConfigurationError, ConnectionStateError, PositionLost
 from bocadillo.channels import Channels, HistoryLimits, Position, Publication, Published
 from bocadillo.channels.hub import MAX_IN_A_ROW
-from bocadillo.channels.rooms import DeliverMany
+from bocadillo.channels.members import DeliverMany
 from bocadillo.codecs import TEXT
 from tests.channels.readers import GatedBroker, Noting, payloads
 from tests.fakes import run, settle
@@ -481,7 +482,7 @@ def test_more_than_can_be_held_while_a_history_is_read_fails_the_join(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Memory is bounded, and no reader has a hole that it does not know of."""
-    monkeypatch.setattr("bocadillo.channels.rooms.MAX_HELD", 3)
+    monkeypatch.setattr("bocadillo.channels.members.MAX_HELD", 3)
 
     async def scenario(channels: Channels, broker: GatedBroker) -> None:
         ada, bob = Noting("ada"), Noting("bob")
@@ -951,5 +952,27 @@ def test_what_happened_is_counted() -> None:
         assert (counters.published, counters.received, counters.delivered) == (2, 1, 2)
         assert (counters.outages, counters.made_up, counters.gaps, counters.foreign) == (0,) * 4
         assert (counters.dropped, counters.conflated) == (0, 0)
+
+    run_with(scenario)
+
+
+def test_who_has_left_is_not_kept_until_the_next_publication() -> None:
+    """A lobby that empties would keep all its connections in memory."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        line = Line()
+        ada, bob = Noting("ada"), Grouped("bob", line)
+        await channels.join(ada, "x")
+        await channels.join(bob, "x")
+        await channels.join(Noting("stays"), "x")
+        await channels.publish("x", 1)
+        known: list[weakref.ref[Noting]] = [weakref.ref(ada), weakref.ref(bob)]
+
+        await channels.leave(ada, "x")
+        await channels.leave(bob, "x")
+        del ada, bob
+        gc.collect()
+
+        assert [who() for who in known] == [None, None]
 
     run_with(scenario)

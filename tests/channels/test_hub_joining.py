@@ -80,7 +80,7 @@ def test_a_reader_is_told_how_much_is_about_to_come_at_once() -> None:
             await channels.publish("x", f"{n}", codec="text")
 
         await channels.join(
-            ada, "x", history=2, on_many=lambda *many: told.append((*many, len(ada.payloads)))
+            ada, "x", history=2, make_room=lambda *many: told.append((*many, len(ada.payloads)))
         )
         broker.lose()
         await broker.miss("x", "3", HistoryLimits())
@@ -88,7 +88,48 @@ def test_a_reader_is_told_how_much_is_about_to_come_at_once() -> None:
         broker.restore()
         await settle()
 
-        assert told == [(2, 2, 0), (2, 3, 2)]
+        assert told == [(2, 2, 0), (2, 3, 2), (0, 0, 4)]
         assert ada.payloads == ["1", "2", "3", "4."]
+
+    run_with(scenario)
+
+
+def test_a_reader_that_fails_to_make_room_keeps_nothing_from_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The channel would stand still for all of its readers, and for good."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        ada, bob = Noting("ada"), Noting("bob")
+        await channels.join(ada, "x", make_room=lambda *_: 1 / 0)
+        await channels.join(bob, "x")
+        broker.lose()
+        await broker.miss("x", "1", HistoryLimits())
+        broker.restore()
+        await settle()
+        await channels.publish("x", 2)
+
+        assert ada.payloads == bob.payloads == ["1", "2"]
+
+    run_with(scenario)
+    assert "reader ada failed to take a publication" in caplog.text
+
+
+def test_who_joins_while_an_epoch_ends_gets_each_publication_once() -> None:
+    """What waited of the old epoch is in the history, or over."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        ada, bob = Noting("ada"), Noting("bob")
+        await channels.join(ada, "x")
+        await channels.publish("x", 1)
+        go_on = broker.shut("history")
+        joining = asyncio.create_task(channels.join(bob, "x", history=9))
+        await settle()
+        await channels.publish("x", 2)
+        go_on()
+        await joining
+        await channels.publish("x", 3)
+
+        assert bob.payloads == ["1", "2", "3"]
 
     run_with(scenario)

@@ -192,7 +192,7 @@ def test_what_comes_at_once_may_be_more_than_the_bounds(
     history = [f"{n}." for n in range(9)]
 
     assert outbox.offer("a.")
-    outbox.widen(len(history), sum(map(len, history)))
+    outbox.make_room(len(history), sum(map(len, history)))
     assert all(outbox.offer(payload) for payload in history)
     assert outbox.offer("b.")
     assert outbox.is_wide
@@ -205,7 +205,7 @@ def test_what_comes_at_once_may_be_more_than_the_bounds(
 def test_bounds_are_as_before_when_what_came_at_once_is_taken(bounds: dict[str, Any]) -> None:
     """A client gets no more room by asking for its history."""
     outbox = Outbox(**bounds)
-    outbox.widen(3, 6)
+    outbox.make_room(3, 6)
     for payload in ("1.", "2.", "3."):
         assert outbox.offer(payload)
 
@@ -223,7 +223,7 @@ def test_bounds_are_as_before_when_what_came_at_once_is_taken(bounds: dict[str, 
 def test_what_came_at_once_is_not_dropped_all_at_once(bounds: dict[str, Any]) -> None:
     """One new payload too many costs one old one, as ever."""
     outbox = Outbox(**bounds, when_full="drop_oldest")
-    outbox.widen(3, 6)
+    outbox.make_room(3, 6)
     for payload in ("1.", "2.", "3.", "a.", "b.", "c.", "d."):
         assert outbox.offer(payload)
 
@@ -237,13 +237,13 @@ def test_what_came_at_once_is_not_dropped_all_at_once(bounds: dict[str, Any]) ->
 def test_room_that_was_not_made_use_of_is_taken_back() -> None:
     """Of keys that are the same only one waits."""
     outbox = Outbox(limit=1, when_full="latest")
-    outbox.widen(5, 5)
+    outbox.make_room(5, 5)
     for payload in "12345":
         outbox.offer(payload, "key")
 
     assert outbox.take() == "5"
     assert not outbox.is_wide
-    outbox.widen(5, 5)
+    outbox.make_room(5, 5)
     outbox.clear()
     assert not outbox.is_wide
 
@@ -251,7 +251,7 @@ def test_room_that_was_not_made_use_of_is_taken_back() -> None:
 def test_what_fits_needs_no_more_room() -> None:
     """Most histories are small."""
     outbox = Outbox(limit=3)
-    outbox.widen(3, 3)
+    outbox.make_room(3, 3)
 
     assert not outbox.is_wide
 
