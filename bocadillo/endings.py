@@ -7,6 +7,7 @@
 | raises HTTPException              | before accept that answer; after it 1008 or 1011  |
 | lets InvalidMessage escape        | 1007, or 1003 for the wrong kind of frame         |
 | lets BrokerError escape           | 1013; before accept HTTP 503                      |
+| lets PositionLost escape          | 1013; before accept HTTP 410                      |
 | raises anything else              | 1011; before accept HTTP 500                      |
 
 An exception is first offered to the application's exception handlers. What a client did
@@ -27,7 +28,14 @@ from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect as StarletteDisconnect
 
 from bocadillo.close import is_sendable
-from bocadillo.errors import BrokerError, ConfigurationError, InvalidMessage, closing, printable
+from bocadillo.errors import (
+    BrokerError,
+    ConfigurationError,
+    InvalidMessage,
+    PositionLost,
+    closing,
+    printable,
+)
 from bocadillo.hints import name_of
 from bocadillo.leaving import SERVICE_RESTART, Cancellation, Watch
 from bocadillo.websockets import WebSocket
@@ -114,6 +122,12 @@ async def _answer(view: Named, ws: AnyWebSocket, exc: Exception) -> None:
         log.error("%s: %s", "closed with 1013" if ws.accepted else "refused with HTTP 503", exc)
         if not ws.accepted:
             await refuse(ws, 503, "Service Unavailable\n")
+            return
+    elif isinstance(exc, PositionLost):  # of a client that came back too late
+        told = printable(str(exc))
+        log.info("%s: %s", "closed with 1013" if ws.accepted else "refused with HTTP 410", told)
+        if not ws.accepted:
+            await refuse(ws, 410, "Gone\n")
             return
     elif isinstance(exc, HTTPException):
         log.info("ended by HTTP %d: %s", exc.status_code, printable(str(exc.detail)))

@@ -219,6 +219,8 @@ def closing(exc: BaseException) -> tuple[int, str]:
         return code, cut_reason(_text(exc.detail))
     if isinstance(exc, BrokerError):
         return 1013, "try again later"
+    if isinstance(exc, PositionLost):
+        return 1013, "publications were lost"
     return 1011, ""
 
 
