@@ -44,6 +44,21 @@ def extension() -> ASGIApp:
     return fan
 
 
+def publish() -> ASGIApp:
+    """A bocadillo view that joins a channel, and publishes there what it is told."""
+    from bocadillo import App, WebSocket
+
+    app = App()
+
+    @app.websocket_route("/")
+    async def fan(ws: WebSocket[str]) -> None:
+        await ws.join("fan")
+        async for text in ws:
+            await ws.channels.publish("fan", text, codec="text")
+
+    return app
+
+
 def view() -> ASGIApp:
     """A bocadillo class view that broadcasts what it is told."""
     from bocadillo import App, WebSocketView

@@ -235,6 +235,12 @@ ROWS = {
         _fan("fan", "raw ASGI, a loop of sends", on_uvicorn(fans.loop), GROWING_FANS),
         _fan("ours-fan-loop", "ours: raw ASGI, a loop of sends", on_bocadillo(fans.loop)),
         _fan("ours-fan", "ours: bocadillo.broadcast", on_bocadillo(fans.extension), GROWING_FANS),
+        _fan(
+            "ours-fan-publish",
+            "ours: bocadillo, publish",
+            on_bocadillo(fans.publish),
+            GROWING_FANS,
+        ),
         _fan("ours-fan-view", "ours: bocadillo, WebSocketView", on_bocadillo(fans.view)),
         Row(
             "picows-fan",
