@@ -54,6 +54,7 @@ class CatchUp:
         self._behind: dict[Room, None] = {}
         self._is_lost = False
         self._task: asyncio.Task[None] | None = None
+        self._told = (0, 0)  # publications that came late, and gaps, in log lines so far
 
     def lose(self, rooms: Sequence[Room], reason: str) -> None:
         """Hold back what comes: the broker was lost, and what it brings may have holes."""
@@ -97,7 +98,6 @@ class CatchUp:
 
     async def _run(self) -> None:
         delay_s = RETRY_AFTER_S
-        before = self.counters.made_up, self.counters.gaps
         while self._behind:
             try:
                 await self._catch_up([*islice(self._behind, ROOMS_AT_ONCE)])
@@ -107,10 +107,17 @@ class CatchUp:
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1))
                 delay_s = min(delay_s * 2, MAX_RETRY_AFTER_S)
         self._task = None
-        LOGGER.info(
+        self._tell()
+
+    def _tell(self) -> None:
+        now = self.counters.made_up, self.counters.gaps
+        late, gaps = (count - told for count, told in zip(now, self._told, strict=True))
+        self._told = now
+        LOGGER.log(
+            logging.WARNING if gaps else logging.INFO,
             "caught up with the broker: %d publications came late, in %d channels some are lost",
-            self.counters.made_up - before[0],
-            self.counters.gaps - before[1],
+            late,
+            gaps,
         )
 
     async def _catch_up(self, rooms: Sequence[Room]) -> None:

@@ -14,7 +14,7 @@ from bocadillo.channels.attendance import Attendance
 from bocadillo.channels.memory import MemoryPresence
 from bocadillo.channels.presence import Change, PresenceStore, Present
 from bocadillo.channels.redis import RedisBroker
-from bocadillo.testing.contracts.broker import new_name
+from bocadillo.testing.contracts.suite import new_name
 from tests.channels.readers import Noting
 from tests.channels.redis_server import RedisServer
 from tests.fakes import run, settle
@@ -70,7 +70,7 @@ def test_a_process_that_is_killed_goes_within_its_time_to_live_and_is_told_once(
             assert len(await one.presence("x")) == 1, "it refreshes while it lives"
 
             process.send_signal(signal.SIGKILL)
-            await process.wait()
+            await process.communicate()  # to the end, so that nothing of it is left open
             died = loop.time()
             while await one.presence("x"):
                 await asyncio.sleep(0.01)

@@ -58,6 +58,83 @@ def test_what_was_missed_is_delivered_out_of_the_history(caplog: pytest.LogCaptu
     ]
 
 
+def test_losses_are_told_once_for_all_channels_as_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who runs it sees them with the settings that most have; a server logs no less."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        await readers_of(channels, "x", "y", "z")
+
+        broker.lose()
+        for name in ("x", "y"):
+            for number in range(8):
+                await channels.publish(name, number)
+        await channels.publish("z", 1)
+        broker.restore()
+        await settle()
+
+    run_kept(scenario)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the broker is lost; publications may come late, or be missed: cut",
+        "caught up with the broker: 11 publications came late, in 2 channels some are lost",
+    ]
+
+
+def test_what_was_told_before_is_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Each outage has its own numbers."""
+    caplog.set_level(logging.INFO)
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        await readers_of(channels, "x")
+        for missed in (8, 1):
+            broker.lose()
+            for number in range(missed):
+                await channels.publish("x", number)
+            broker.restore()
+            await settle()
+
+    run_kept(scenario)
+    assert [record.getMessage() for record in caplog.records][1::2] == [
+        "caught up with the broker: 5 publications came late, in 1 channels some are lost",
+        "caught up with the broker: 1 publications came late, in 0 channels some are lost",
+    ]
+
+
+def test_a_loss_is_told_though_the_broker_is_lost_again_before_all_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A connection that comes and goes hides nothing."""
+
+    async def scenario(channels: Channels, broker: GatedBroker) -> None:
+        await readers_of(channels, "x", "y")
+        read, may_read = broker.history, asyncio.Event()
+
+        async def read_late(channel: str, **options: Any) -> Any:
+            if channel == "y":
+                await may_read.wait()
+            return await read(channel, **options)
+
+        broker.history = read_late  # type: ignore[method-assign]
+        broker.lose()
+        for number in range(8):
+            await channels.publish("x", number)
+        await channels.publish("y", 1)
+        broker.restore()
+        await settle()
+        assert channels.counters.gaps == 1
+        broker.lose()
+        may_read.set()
+        broker.restore()
+        await settle()
+
+    run_kept(scenario)
+    assert caplog.records[-1].getMessage() == (
+        "caught up with the broker: 6 publications came late, in 1 channels some are lost"
+    )
+    assert caplog.records[-1].levelname == "WARNING"
+
+
 def test_what_comes_while_the_history_is_read_is_held_back() -> None:
     """Else it would come before what is older."""
 

@@ -3,13 +3,25 @@
 import sys
 
 from bocadillo.channels import Broker, HistoryLimits, MemoryBroker
+from bocadillo.channels.memory import MemoryPresence
 from bocadillo.testing.contracts import BrokerContract, Heard, PresenceContract
 from tests.fakes import run
 
 
 class TestContract(BrokerContract):
+    """It has no connection that could break, and always answers: those tests are skipped."""
+
     def make(self) -> Broker:
-        return MemoryBroker()
+        self.broker = MemoryBroker()
+        return self.broker
+
+    async def forget_everything(self) -> None:
+        self.broker._logs.clear()
+
+    async def names_kept(self) -> set[str]:
+        presence = self.broker.presence
+        assert isinstance(presence, MemoryPresence)
+        return {*self.broker._logs, *self.broker._subscribed, *presence._entries}
 
 
 class TestPresence(PresenceContract):

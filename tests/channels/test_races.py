@@ -10,7 +10,7 @@ import pytest
 
 from bocadillo.channels import Broker, Channels, HistoryLimits, MemoryBroker
 from bocadillo.channels.redis import RedisBroker
-from bocadillo.testing.contracts.broker import new_name
+from bocadillo.testing.contracts.suite import new_name
 from tests.channels.readers import Noting
 from tests.channels.redis_server import RedisServer
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from bocadillo import PositionLost
 from bocadillo.channels import Broker, Channels, HistoryLimits, MemoryBroker, Position
 from bocadillo.channels.redis import RedisBroker
-from bocadillo.testing.contracts.broker import new_name
+from bocadillo.testing.contracts.suite import new_name
 from tests.channels.readers import Noting
 from tests.channels.redis_server import RedisServer
 

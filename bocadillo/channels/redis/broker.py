@@ -114,12 +114,13 @@ class RedisBroker(Broker):
     async def subscribe(self, channel: str) -> Position:
         """See `Broker.subscribe`. Two round trips."""
         name = self._names + name_of(channel)
-        await self._listening.subscribe(name)
-        try:
-            return (await self.newest([channel]))[0]
-        except BaseException:
-            await self._listening.unsubscribe(name)
-            raise
+        async with self._server.answering():  # the two together
+            await self._listening.subscribe(name)
+            try:
+                return (await self.newest([channel]))[0]
+            except BaseException:
+                await self._listening.unsubscribe(name)
+                raise
 
     async def unsubscribe(self, channel: str) -> None:
         """See `Broker.unsubscribe`."""

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -15,8 +15,7 @@ from bocadillo.errors import BrokerError
 
 LOGGER = logging.getLogger("bocadillo.channels")
 
-# Seconds before another try to connect; doubled each time up to the last, and jittered, so
-# that not all processes come at once.
+# Seconds before another try to connect, at most.
 RECONNECT_AFTER_S = 0.05
 MAX_RECONNECT_AFTER_S = 5.0
 
@@ -37,7 +36,8 @@ class Listening:
         on_restored: Called when it is there again, with all subscriptions.
         timeout_s: Seconds in which the server has to answer.
 
-    One task owns it, and asks the server twice per `timeout_s` whether it is there.
+    One task owns it, and asks the server once per `timeout_s` whether it is there. So one that
+    says nothing any more is lost after one to two times that.
     """
 
     def __init__(
@@ -125,14 +125,12 @@ class Listening:
             self._on_restored()
 
     async def _reconnect(self) -> Any:
-        delay_s = RECONNECT_AFTER_S
-        while True:
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1))
+        for delay_s in reconnect_delays_s():
+            await asyncio.sleep(delay_s)
             try:
                 return await self._connect()
             except BrokerError as exc:
                 LOGGER.info("the broker is still lost: %s", exc)
-            delay_s = min(delay_s * 2, MAX_RECONNECT_AFTER_S)
 
     async def _connect(self) -> Any:
         """Return a connection on which all is subscribed that is wanted."""
@@ -208,3 +206,14 @@ class Listening:
     async def _disconnect(self, connection: Any) -> None:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             await connection.disconnect(nowait=True)
+
+
+def reconnect_delays_s() -> Iterator[float]:
+    """Yield seconds to wait before each try to connect, without end.
+
+    They double up to the last, and are jittered, so that not all processes come at once.
+    """
+    longest_s = RECONNECT_AFTER_S
+    while True:
+        yield longest_s * random.uniform(0.5, 1)
+        longest_s = min(longest_s * 2, MAX_RECONNECT_AFTER_S)

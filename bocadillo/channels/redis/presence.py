@@ -7,7 +7,8 @@
 | `<prefix>processes`     | sorted set: process → until when it lives, in milliseconds      |
 
 So a process refreshes all of its entries by one number. Who finds the number of another in
-the past takes its entries out, in one step, so that one process only learns of each.
+the past takes its entries out, in one step, so that one process only learns of each. Where
+no process is left that could, the keys expire, after ten times the time-to-live.
 """
 
 import uuid

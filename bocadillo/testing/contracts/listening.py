@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bocadillo.channels.publications import Publication
+from bocadillo.channels.publications import Position, Publication
 
 # Seconds until a test gives up; far more than any of them needs.
 PATIENCE_S = 20
@@ -39,10 +39,28 @@ class Heard:
         """Return what came on one channel."""
         return [known.payload for known in self.publications if known.channel == channel]
 
+    @property
+    def positions(self) -> list[Position]:
+        """Where the publications stand in their channels."""
+        return [known.position for known in self.publications]
+
     async def wait_for(self, count: int) -> None:
         """Return when so many publications have come."""
-        while len(self.publications) < count:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(self.publications) >= count)
+
+    async def wait_for_position(self, position: Position) -> None:
+        """Return when the last publication is the one at that position."""
+        await until(lambda: self.positions[-1:] == [position])
+
+    async def wait_for_news(self, word: str, count: int = 1) -> None:
+        """Return when that has been told so often."""
+        await until(lambda: self.news.count(word) >= count)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Return when that is so."""
+    while not is_so():
+        await asyncio.sleep(0.001)
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from bocadillo.channels.broker import Broker
 from bocadillo.channels.presence import Change, PresenceStore, event_payload
-from bocadillo.testing.contracts.broker import NAMES, new_name
 from bocadillo.testing.contracts.listening import Heard, run
+from bocadillo.testing.contracts.suite import NAMES, new_name, skip_unless_shared
 
 
 class PresenceContract:
@@ -181,8 +181,8 @@ class PresenceContract:
                 assert await one.leave(name, "b") is None
                 assert {known.id for known in await one.present(name)} == {"a", "b"}
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)
 
     def test_an_id_that_comes_back_elsewhere_is_not_taken_out_by_its_old_process(self) -> None:
         """A client may have reconnected before its first process learns that it left."""
@@ -199,8 +199,8 @@ class PresenceContract:
                 [present] = await two.present(name)
                 assert present.info == 2
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)
 
     def test_a_process_that_died_is_told_of_once(self) -> None:
         """Everybody sees the same people leave, and nobody leaves twice."""
@@ -221,8 +221,8 @@ class PresenceContract:
                 assert [(known.kind, known.present.id) for known in told] == [("leave", "dies")]
                 assert [known.id for known in await two.present(name)] == ["stays"]
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)
 
     def test_an_id_that_came_back_elsewhere_stays_when_its_old_process_dies(self) -> None:
         """A client that was moved to another process in time is there."""
@@ -242,8 +242,8 @@ class PresenceContract:
             assert [known.present.id for known in told] == ["dies"]
             assert [known.id for known in await one.present(name)] == ["moves"]
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)
 
     def test_a_process_that_died_is_not_seen_even_if_nobody_was_told(self) -> None:
         """Its time is over when it is over."""
@@ -260,8 +260,8 @@ class PresenceContract:
 
             assert change is not None
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)
 
     def test_a_process_that_was_taken_for_dead_comes_back(self) -> None:
         """A pause of a process that is longer than its time-to-live heals."""
@@ -280,5 +280,5 @@ class PresenceContract:
                 [present] = await one.present(name)
                 assert (present.id, present.info) == ("paused", {"n": 1})
 
-        if self.is_shared:
-            self.run_with(scenario)
+        skip_unless_shared(self.is_shared)
+        self.run_with(scenario)

@@ -1,4 +1,4 @@
-"""`RedisBroker` keeps the contract, and says clearly what is wrong with a server."""
+"""What `RedisBroker` has on a server, and how clearly it says what is wrong with one."""
 
 import asyncio
 import itertools
@@ -10,39 +10,16 @@ from typing import Any
 import pytest
 
 from bocadillo import BrokerError, ConfigurationError
-from bocadillo.channels import Broker, Channels, HistoryLimits, Publication
+from bocadillo.channels import Channels, HistoryLimits, Publication
 from bocadillo.channels.redis import RedisBroker
 from bocadillo.channels.redis.calls import _run_id, without_password
-from bocadillo.testing.contracts import BrokerContract, Heard, PresenceContract
-from bocadillo.testing.contracts.broker import new_name
+from bocadillo.testing.contracts import Heard
+from bocadillo.testing.contracts.suite import new_name
 from tests.channels.readers import Noting, delivered
 from tests.channels.redis_server import RedisServer, require_redis
 from tests.fakes import run
 
 KEPT = HistoryLimits(max_count=5, max_age_s=60)
-
-
-class TestContract(BrokerContract):
-    is_shared = True
-
-    @pytest.fixture(autouse=True)
-    def server(self, shared_redis: RedisServer) -> None:
-        self.url = shared_redis.url
-
-    def make(self) -> Broker:
-        return RedisBroker(self.url, prefix="contract:")
-
-
-class TestPresence(PresenceContract):
-    is_shared = True
-
-    @pytest.fixture(autouse=True)
-    def server(self, shared_redis: RedisServer) -> None:
-        self.url = shared_redis.url
-        self.prefix = f"{new_name()}:"
-
-    def make(self) -> Broker:
-        return RedisBroker(self.url, prefix=self.prefix, presence_ttl_s=1)
 
 
 def using(server: RedisServer, **options: Any) -> RedisBroker:
@@ -381,6 +358,30 @@ def test_a_subscription_whose_position_cannot_be_read_is_none(
         with monkeypatch.context() as patch:
             patch.setattr(broker, "newest", fail)
             with pytest.raises(BrokerError, match="down"):
+                await broker.subscribe("x")
+        name = broker._prefix.decode() + "c:x"
+        while shared_redis.ask("PUBSUB", "NUMSUB", name) != [name.encode(), 0]:
+            await asyncio.sleep(0.001)
+        await broker.close()
+
+    run(scenario)
+
+
+def test_a_subscription_takes_no_longer_than_one_call(
+    shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is two of them, and a handler counts on the time-out that it was told of."""
+
+    async def scenario() -> None:
+        broker = using(shared_redis, timeout_s=0.5)
+        await broker.start(Heard())
+
+        async def answer_late(channels: Any) -> Any:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(broker, "newest", answer_late)
+        async with asyncio.timeout(5):
+            with pytest.raises(BrokerError, match=r"has not answered within 0.5 s"):
                 await broker.subscribe("x")
         name = broker._prefix.decode() + "c:x"
         while shared_redis.ask("PUBSUB", "NUMSUB", name) != [name.encode(), 0]:
