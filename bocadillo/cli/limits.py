@@ -11,10 +11,10 @@ from bocadillo.server.limits import DEFAULT_LIMITS, Limits
 
 
 class Seconds(click.FloatRange):
-    """A time of more than 0 seconds."""
+    """A time of more than 0 seconds, or of 0 for none."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+    def __init__(self, *, may_be_none: bool = False) -> None:
+        super().__init__(min=0, min_open=not may_be_none)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the seconds, or fail with the option's name."""
@@ -44,6 +44,7 @@ class LimitOption(NamedTuple):
 
 
 SECONDS = Seconds()
+SECONDS_OR_NONE = Seconds(may_be_none=True)
 COUNT = click.IntRange(min=1)
 
 # In words of the command line: the fields' docstrings, and docs/server.md, say more.
@@ -84,6 +85,12 @@ OPTIONS = (
         COUNT,
         "Most bytes of a request's headers.",
     ),
+    LimitOption(
+        "--compress-from-bytes",
+        "compress_from_bytes",
+        COUNT,
+        "Messages that are smaller are not compressed; needs --compress.",
+    ),
 )
 
 
@@ -104,7 +111,8 @@ def take_limits(options: dict[str, Any]) -> Limits | None:
     """Take the limits out of a command's options; None where none was given.
 
     Raises:
-        click.UsageError: a limit was given, and other protocols than bocadillo's.
+        click.UsageError: a limit was given, and other protocols than bocadillo's; or one of
+            compression without compression.
     """
     source_of = click.get_current_context().get_parameter_source
     values = {option.field: options.pop(option.name) for option in OPTIONS}
@@ -116,4 +124,6 @@ def take_limits(options: dict[str, Any]) -> Limits | None:
             f"{', '.join(given)}: a limit of bocadillo's own protocol, which "
             f"--ws {options['ws']} has not; leave out either"
         )
+    if "--compress-from-bytes" in given and not options["compress"]:
+        raise click.UsageError("--compress-from-bytes needs --compress")
     return Limits(**values)

@@ -13,7 +13,7 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 from bocadillo.channels import ChannelsByLoop
 from bocadillo.cli.grace import RELOAD_TIMEOUT_S, shutdown_timeout_s
 from bocadillo.cli.greeting import greet
-from bocadillo.cli.limits import SECONDS, limit_options, take_limits
+from bocadillo.cli.limits import SECONDS, SECONDS_OR_NONE, limit_options, take_limits
 from bocadillo.cli.listing import applications_in
 from bocadillo.cli.serve import AppConfig, listen, log_config, serve
 from bocadillo.cli.target import load
@@ -107,10 +107,10 @@ def _known_protocol(context: click.Context, option: click.Parameter, name: str) 
 )
 @click.option(
     "--ws-ping-interval",
-    type=SECONDS,
+    type=SECONDS_OR_NONE,
     default=20.0,
     show_default=True,
-    help="Seconds between pings.",
+    help="Seconds between pings; 0 for none.",
 )
 @click.option(
     "--ws-ping-timeout",
@@ -148,6 +148,8 @@ def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
     limits = take_limits(options)
     app = load(target, app_dir, is_factory=factory)
     options["ws_per_message_deflate"] = options.pop("compress")
+    # Some of uvicorn's own protocols would take a 0 for a time.
+    options["ws_ping_interval"] = options["ws_ping_interval"] or None
     if options["ws"] == "bocadillo":
         ours = protocols(limits)
         options |= {"ws": ours["ws"], "http": ours["http"]}

@@ -65,6 +65,16 @@ class SteadyWorker(multiprocess.Process):
         return cast(CommandServer, self._server)
 
 
+class SteadyWorkers(Multiprocess):
+    """uvicorn's parent of `--workers`, which holds no port while its processes end."""
+
+    def terminate_all(self) -> None:
+        """Tell all processes to end, and have whoever comes now refused, not kept waiting."""
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on *host* and *port*.
 
@@ -108,7 +118,7 @@ def serve(config: AppConfig, app: Any, sock: socket.socket) -> None:
         elif config.workers > 1:
             # uvicorn 0.54 has no other place to say of what class its processes are.
             vars(multiprocess)["Process"] = SteadyWorker
-            workers = Multiprocess(config, sockets=[sock])
+            workers = SteadyWorkers(config, sockets=[sock])
             workers.run()
             if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
                 sys.exit(STARTUP_FAILURE)

@@ -23,7 +23,7 @@ def test_limits_reach_both_protocols(served: Served, project: Project) -> None:
     values: dict[str, Any] = {option.field: 3 + n for n, option in enumerate(OPTIONS)}
     words = [word for option in OPTIONS for word in (option.flag, str(values[option.field]))]
 
-    result = project.run("run", "chat:app", "--port", "0", *words)
+    result = project.run("run", "chat:app", "--port", "0", "--compress", *words)
 
     assert result.exit_code == 0, result.output
     config = pickle.loads(pickle.dumps({"ws": served.config.ws, "http": served.config.http}))
@@ -43,7 +43,7 @@ def test_without_limits_the_protocols_are_as_they_are(served: Served, project: P
 def test_an_impossible_limit_is_refused_by_its_option(
     served: Served, project: Project, option: LimitOption, value: str
 ) -> None:
-    """Who mistypes one of six options is told which."""
+    """Who mistypes one of seven options is told which."""
     result = project.run("run", "chat:app", option.flag, value)
 
     assert result.exit_code == 2

@@ -80,6 +80,34 @@ EXPECTED: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(("given", "interval_s"), [((), 20), (("0",), None), (("0.5",), 0.5)])
+@pytest.mark.parametrize("ws", ["bocadillo", "wsproto"])
+def test_a_ping_interval_of_0_is_none(
+    served: Served, project: Project, ws: str, given: tuple[str, ...], interval_s: float | None
+) -> None:
+    """To some protocols of uvicorn 0 is a time: pings without a pause."""
+    words = ["--ws-ping-interval", *given] if given else []
+
+    result = project.run("run", "chat:app", "--port", "0", "--ws", ws, *words)
+
+    assert result.exit_code == 0, result.output
+    assert served.config.ws_ping_interval == interval_s
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--ws-ping-interval", "-1"), ("--ws-ping-interval", "nan"), ("--ws-ping-timeout", "0")],
+)
+def test_an_impossible_time_is_refused_by_its_option(
+    served: Served, project: Project, option: str, value: str
+) -> None:
+    """A time-out of nothing would cut everybody."""
+    result = project.run("run", "chat:app", option, value)
+
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': " in result.stderr
+
+
 def test_the_server_waits_longer_than_the_handlers_may(served: Served, project: Project) -> None:
     """The application's own grace decides, not the server's."""
     project.write("slow.py", "from bocadillo import App\napp = App(shutdown_grace_s=20)\n")

@@ -169,7 +169,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("bocadillo.cli.serve.CommandServer", calls.fake("server"))
     monkeypatch.setattr(serving, "ChangeReload", calls.fake("reloader"))
     workers = [SimpleNamespace(exitcode=0)]
-    monkeypatch.setattr(serving, "Multiprocess", calls.fake("workers", processes=workers))
+    monkeypatch.setattr(serving, "SteadyWorkers", calls.fake("workers", processes=workers))
     return calls
 
 
@@ -211,7 +211,7 @@ def test_workers_that_cannot_start_end_the_command_with_a_failure(
 ) -> None:
     """Whatever started the command learns that it does not serve."""
     workers = [SimpleNamespace(exitcode=0), SimpleNamespace(exitcode=3)]
-    monkeypatch.setattr(serving, "Multiprocess", calls.fake("workers", processes=workers))
+    monkeypatch.setattr(serving, "SteadyWorkers", calls.fake("workers", processes=workers))
 
     with pytest.raises(SystemExit) as caught:
         serve(config_of("chat:app", workers=2), App(), sock)

@@ -90,6 +90,14 @@ class Started:
     def left_behind(self, kind: str) -> int:
         return sum(path.name.startswith(kind) for path in self.ended.iterdir())
 
+    def refuses(self) -> bool:
+        """Tell whether somebody new finds no server."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=10).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
     def stuck(self) -> int:
         """Return how many clients the server waits for."""
         url = f"http{self.secure}://localhost:{self.port}/stuck"
@@ -107,7 +115,8 @@ def started(
     server = Started(arguments, directory, certificate)
     try:
         deadline = time.monotonic() + 30
-        while server.log().count("startup complete") < processes:
+        # uvicorn says so before it listens.
+        while server.log().count("startup complete") < processes or server.refuses():
             if server.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"{arguments} did not start:\n{server.log()}")
             time.sleep(0.05)
@@ -145,7 +154,10 @@ def deaf(server: Started, path: str, number: int) -> Iterator[None]:
 def test_deaf_clients_do_not_hold_up_a_process(
     name: str, tmp_path: Path, certificate: Path
 ) -> None:
-    """Whoever restarts a server waits for it; the others learn that they may come again."""
+    """Whoever restarts a server waits for it; the others learn that they may come again.
+
+    Check 49: and while handlers end, nobody new is let in.
+    """
 
     async def scenario(server: Started) -> list[tuple[int, str]]:
         half = socket.create_connection(("127.0.0.1", server.port))
@@ -157,6 +169,8 @@ def test_deaf_clients_do_not_hold_up_a_process(
                 await eventually(server.stuck, lambda stuck: stuck == 5, 30)
                 since = server.terminate()
                 ends = await asyncio.gather(*(end_of(client) for client in clients))
+                assert server.refuses()
+                assert server.left_behind("floods") < 5  # some handlers are still at work
                 took_s = await asyncio.to_thread(server.seconds_to_end, since)
         assert took_s < DEAF_S + GRACE_S + SLACK_S
         return ends
@@ -188,6 +202,8 @@ def test_workers_tell_their_clients_and_end_what_they_do(
                 await eventually(lambda: [server.stuck() for _ in range(20)], any, 30)
                 since = server.terminate()
                 ends = await asyncio.gather(*(end_of(client) for client in clients))
+                assert server.refuses()
+                assert server.process.poll() is None
                 took_s = await asyncio.to_thread(server.seconds_to_end, since)
         assert took_s < GRACE_S + 5 + SLACK_S
         return ends
