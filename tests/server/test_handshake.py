@@ -65,6 +65,8 @@ def test_a_handshake_is_read() -> None:
         (head("Content-Length: x"), 400),
         (head("Transfer-Encoding: identity"), 400),
         (head("No colon"), 400),
+        (head(first="GET /\xff HTTP/1.1"), 400),
+        (head(first="GET a HTTP/1.1"), 400),
         (head("A b: c"), 400),
     ],
 )

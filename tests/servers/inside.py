@@ -277,6 +277,15 @@ def lines(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[s
     ]
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return all lines that anybody has logged, beside uvicorn's starting and stopping."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "Uvicorn running on" not in record.getMessage()
+    ]
+
+
 ACCEPT = {"type": "websocket.accept"}
 
 

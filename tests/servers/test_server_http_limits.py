@@ -13,6 +13,7 @@ from tests.servers.inside import (
     open_files,
     request,
     run,
+    said,
     serving,
     until,
 )
@@ -32,7 +33,7 @@ TOO_LARGE = {
 @pytest.mark.parametrize("what", TOO_LARGE)
 @on_both_loops
 def test_a_request_that_is_too_large_is_answered_and_closed(
-    http: str, what: str, loop: str
+    http: str, what: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Check 10: no request makes the server keep more than its limits."""
 
@@ -47,6 +48,7 @@ def test_a_request_that_is_too_large_is_answered_and_closed(
             await server.until_idle()
 
     run(scenario, loop)
+    assert len(said(caplog)) <= 1, said(caplog)
 
 
 @on_both_loops
@@ -81,7 +83,9 @@ SLOW = {
 
 @pytest.mark.parametrize("sent", SLOW)
 @on_both_loops
-def test_half_a_request_is_cut_in_time(http: str, sent: str, loop: str) -> None:
+def test_half_a_request_is_cut_in_time(
+    http: str, sent: str, loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Check 12: a connection without a request is not kept."""
 
     async def scenario() -> None:
@@ -100,6 +104,7 @@ def test_half_a_request_is_cut_in_time(http: str, sent: str, loop: str) -> None:
             await server.until_idle()
 
     run(scenario, loop)
+    assert len(said(caplog)) <= 1, said(caplog)
 
 
 @pytest.mark.parametrize("sent", ["half a line", "empty lines"])

@@ -1,6 +1,8 @@
 """A network that loses, delays and swallows packets, between real TCP on both sides."""
 
 import asyncio
+import errno
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +24,7 @@ from tests.servers.inside import (
     tracebacks,
     until,
 )
-from tests.servers.wire import Wire, listen_on, made_sides
+from tests.servers.wire import Side, Wire, listen_on, made_sides
 
 MESSAGES = 300
 
@@ -135,3 +137,30 @@ def test_a_network_that_comes_back_in_time_has_lost_nothing(loop: str) -> None:
             assert [await client.text() for _ in range(20)] == [f"{n}" for n in range(20)]
 
     run(scenario, loop)
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (PermissionError(errno.EPERM, "cannot make a network namespace"), "Skipped"),
+        (FileNotFoundError(errno.ENOENT, "no such file", "/dev/net/tun"), "Skipped"),
+        (FileNotFoundError(errno.ENOENT, "no such file", "ip"), "Failed"),
+        (subprocess.CalledProcessError(1, "ip"), "Failed"),
+    ],
+)
+def test_only_what_ci_installs_is_missed_there(
+    failure: Exception, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anywhere else, and where a machine has no such devices, the tests are skipped, aloud."""
+
+    def fail(side: Side) -> None:
+        raise failure
+
+    monkeypatch.setattr(Side, "make", fail)
+    for ci, expected in (("1", outcome), (None, "Skipped")):
+        monkeypatch.delenv("CI", raising=False)
+        if ci:
+            monkeypatch.setenv("CI", ci)
+        with pytest.raises(BaseException, match="NO NETWORK THAT LOSES PACKETS") as raised:
+            made_sides()
+        assert type(raised.value).__name__ == expected

@@ -8,6 +8,7 @@ import pytest
 import websockets
 from uvicorn.protocols.utils import ClientDisconnected
 
+from bocadillo.server.limits import Limits
 from tests.server.clients import CLOSE, TEXT, client_frame, close
 from tests.servers.inside import (
     ACCEPT,
@@ -19,7 +20,10 @@ from tests.servers.inside import (
     saying,
     serving,
     tracebacks,
+    until,
 )
+
+BUSY = 4  # times that a machine which does other things may take longer
 
 
 def recorder(events: list[Any]) -> Callable[..., Any]:
@@ -143,17 +147,25 @@ def test_the_application_is_told_the_clients_code(
 
 
 @on_both_loops
-def test_a_reset_is_1006_and_not_a_line_in_the_log(
-    loop: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("end", ["reset", "fin", "half"])
+def test_a_lost_connection_is_told_within_a_second_and_not_a_line_in_the_log(
+    loop: str, end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 46."""
+    """Check 46: by RST, or by FIN without a close frame, of both sides or one."""
     events: list[Any] = []
 
     async def scenario() -> None:
-        async with serving(recorder(events)) as server:
+        async with serving(recorder(events), limits=Limits(), ws_ping_interval=None) as server:
             client = await server.open()
-            client.reset()
-            await server.until_idle()
+            if end == "reset":
+                client.reset()
+            elif end == "fin":
+                client.close()
+            else:
+                client.writer.write_eof()
+            async with asyncio.timeout(1):
+                await until(lambda: bool(events))
+                await server.until_idle()
 
     run(scenario, loop)
     assert events == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
@@ -241,7 +253,9 @@ def test_a_client_that_ignores_the_close_is_cut(loop: str) -> None:
             await client.is_cut()
             flooding.cancel()
 
-            assert asyncio.get_running_loop().time() - started > QUICK.close_timeout_s * 0.8
+            took_s = asyncio.get_running_loop().time() - started
+            # A sweep comes four times in the shortest time; the rest is for a busy machine.
+            assert 0.8 < took_s / QUICK.close_timeout_s < 1.25 + BUSY
             await server.until_idle()
 
     run(scenario, loop)

@@ -125,11 +125,12 @@ def test_a_peer_that_answers_pings_stays(loop: str) -> None:
     run(scenario, loop)
 
 
-def test_without_a_ping_interval_nobody_is_pinged() -> None:
-    """`--ws-ping-interval 0`."""
+@pytest.mark.parametrize("interval", [None, 0])
+def test_without_a_ping_interval_nobody_is_pinged(interval: int | None) -> None:
+    """`--ws-ping-interval 0`, which is None where `bocadillo run` has it."""
 
     async def scenario() -> None:
-        async with serving(echo, ws_ping_interval=None, ws_ping_timeout=0.05) as server:
+        async with serving(echo, ws_ping_interval=interval, ws_ping_timeout=0.05) as server:
             client = await server.open()
             await asyncio.sleep(0.4)
             client.send("x")

@@ -1,6 +1,8 @@
 """Backpressure of the server protocol, both ways: nothing grows without bound."""
 
 import asyncio
+import socket
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -8,9 +10,11 @@ import pytest
 from bocadillo.server.limits import Limits
 from tests.server.clients import PING, TEXT, client_frame, close
 from tests.servers.inside import (
+    Client,
     Inside,
     echo,
     on_both_loops,
+    open_files,
     request,
     run,
     serving,
@@ -19,6 +23,9 @@ from tests.servers.inside import (
 )
 
 KIB = 1024
+MIB = 1024 * KIB
+
+BUSY_S = 2  # for a machine that does other things, too
 
 
 def connection_of(server: Inside) -> Any:
@@ -125,10 +132,12 @@ def test_what_comes_before_accept_is_bounded() -> None:
 
 
 @on_both_loops
-def test_a_deaf_peer_is_aborted_and_others_are_served_meanwhile(
+def test_a_deaf_peer_is_aborted_in_time_and_99_others_are_served_meanwhile(
     loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 42, 43: `send` waits, then raises an OSError; its descriptor is freed."""
+    """Checks 42, 43: `send` waits, then raises an OSError; memory is bounded, the file freed."""
+    limits = Limits(send_timeout_s=1)
+    sweep_s = 0.25
     ended: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -144,20 +153,31 @@ def test_a_deaf_peer_is_aborted_and_others_are_served_meanwhile(
             ended.append(error)
 
     async def scenario() -> None:
-        async with serving(app) as server:
-            others = [await server.open("/echo") for _ in range(20)]
+        clock = asyncio.get_running_loop().time
+        async with serving(app, limits=limits) as server:
+            others = [await server.open("/echo") for _ in range(99)]
+            before, files = set(server.state.connections), open_files()
             deaf = await server.connect(limit=2)  # the stream reads no more than it must
             deaf.write(request("/deaf"))
             deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await until(lambda: len(server.state.connections) == 21)
-            served = 0
+            await until(lambda: len(server.state.tasks) == 100)
+            [stuck] = server.state.connections - before
+            await until(lambda: not stuck._is_writable)
+            since = clock()
+            rounds = most_unsent = 0
             while not ended:
                 for other in others:
                     other.send("x")
                     assert await other.text() == "x"
-                    served += 1
-            assert served >= 20
-            await until(lambda: len(server.state.connections) == 20)
+                rounds += not ended
+                most_unsent = max(most_unsent, stuck._transport.get_write_buffer_size())
+
+            assert clock() - since < limits.send_timeout_s + sweep_s + BUSY_S
+            assert rounds > 0
+            assert 0 < most_unsent < 400 * KIB
+            # The deaf client's own is still open; the server's is not.
+            await until(lambda: open_files() == files + 1)
+            assert set(server.state.connections) == before
             deaf.reset()
 
     run(scenario, loop)
@@ -228,25 +248,34 @@ def test_a_slow_peer_is_not_aborted(loop: str) -> None:
 
 
 @on_both_loops
-def test_pings_whose_pongs_nobody_takes_cost_bounded_memory(loop: str) -> None:
+def test_100_000_pings_whose_pongs_nobody_takes_cost_bounded_memory(loop: str) -> None:
     """Check 35: reading pauses until the pongs have gone, and goes on then."""
+    number = 100_000
+    stream = client_frame(PING, b"x" * 125) * number
+    pongs = (b"\x8a\x7d" + b"x" * 125) * 1000
+
+    async def write(client: Client) -> None:
+        for start in range(0, len(stream), 65536):
+            client.write(stream[start : start + 65536])
+            await client.writer.drain()
 
     async def scenario() -> None:
         async with serving(echo, limits=Limits()) as server:
             client = await server.open()
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             connection = connection_of(server)
-            stream = client_frame(PING, b"x" * 125) * 1000
-            sent = 0
-            while connection._is_reading:
-                client.write(stream)
-                sent += 1000
-                await asyncio.sleep(0.001)
-            assert connection._transport.get_write_buffer_size() < 2000 * KIB
+            tracemalloc.start()
+            writing = asyncio.create_task(write(client))
+            await until(lambda: not connection._is_reading)
+            assert connection._transport.get_write_buffer_size() < 2 * MIB
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
-            for _ in range(sent):
-                first, payload = await client.frame()
-                assert (first, len(payload)) == (0x8A, 125)
+            for _ in range(number // 1000):
+                assert await client.reader.readexactly(len(pongs)) == pongs
+            await writing
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert most < 5 * MIB
             client.send("after")
             assert await client.text() == "after"
 

@@ -119,10 +119,17 @@ def made_sides() -> tuple[Side, Side]:
         thread.start()
         thread.join()
         if failures:
-            lack = f"no network namespaces with TUN devices here: {failures[0]}"
-            is_expected = "CI" in os.environ and os.geteuid() == 0
-            (pytest.fail if is_expected else pytest.skip)(lack)
+            lack = f"NO NETWORK THAT LOSES PACKETS IS TESTED: no TUN devices here: {failures[0]}"
+            (pytest.fail if os.environ.get("CI") and is_ours(failures[0]) else pytest.skip)(lack)
     return sides
+
+
+def is_ours(failure: Exception) -> bool:
+    """Tell whether a machine with all that CI installs would not have it.
+
+    Rights and /dev/net/tun are the machine's, and a container may have neither.
+    """
+    return not isinstance(failure, OSError) or failure.filename == "ip"
 
 
 async def listen_on(server: Inside, listener: socket.socket, address: str) -> None:
