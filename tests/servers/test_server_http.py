@@ -62,7 +62,7 @@ REFUSED = {
 def test_what_is_no_handshake_is_answered_and_closed(
     http: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 2-6, 13, 17: an answer, an end, no second request, and one line at most in the log."""
+    """An answer, an end, no second request, and one line at most in the log."""
 
     async def scenario() -> None:
         paths: list[str] = []
@@ -87,7 +87,7 @@ def test_what_is_no_handshake_is_answered_and_closed(
 
 
 def test_a_wrong_version_is_told_the_right_one(http: str) -> None:
-    """Check 3: a client of an old draft learns what is spoken here."""
+    """A client of an old draft learns what is spoken here."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:
@@ -102,7 +102,7 @@ def test_a_wrong_version_is_told_the_right_one(http: str) -> None:
 
 @on_both_loops
 def test_a_handshake_is_accepted_with_nothing_that_was_not_offered(http: str, loop: str) -> None:
-    """Check 1: the key proves it; no extension and no subprotocol come unasked."""
+    """The key proves it; no extension and no subprotocol come unasked."""
 
     async def scenario() -> None:
         async with serving(echo, http=http, ws_per_message_deflate=True) as server:
@@ -117,7 +117,7 @@ def test_a_handshake_is_accepted_with_nothing_that_was_not_offered(http: str, lo
 
 
 def test_upgrade_without_connection_upgrade_is_plain_http(http: str) -> None:
-    """Check 7: such a request asks for no change of protocol."""
+    """Such a request asks for no change of protocol."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:
@@ -146,7 +146,7 @@ HOSTILE_EXTENSIONS = [
 def test_hostile_extensions_are_passed_over(
     http: str, extensions: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 8: a bad offer is no offer, and never an error of the server."""
+    """A bad offer is no offer, and never an error of the server."""
 
     async def scenario() -> None:
         async with serving(echo, http=http, ws_per_message_deflate=True) as server:
@@ -159,7 +159,7 @@ def test_hostile_extensions_are_passed_over(
 
 
 def test_a_header_of_spaces_is_read_in_no_time(http: str) -> None:
-    """Check 9: within a second; the time for a header grows with its length only."""
+    """Within a second; the time for a header grows with its length only."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:
@@ -176,7 +176,7 @@ def test_a_header_of_spaces_is_read_in_no_time(http: str) -> None:
 
 @on_both_loops
 def test_a_get_before_the_upgrade_is_answered_first(http: str, loop: str) -> None:
-    """Check 14: pipelined requests are answered in their order."""
+    """Pipelined requests are answered in their order."""
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -204,7 +204,7 @@ def test_a_get_before_the_upgrade_is_answered_first(http: str, loop: str) -> Non
 
 @on_both_loops
 def test_a_handshake_may_come_byte_by_byte(http: str, loop: str) -> None:
-    """Check 15: TCP is a stream."""
+    """TCP is a stream."""
 
     async def scenario() -> None:
         async with serving(echo, http=http, limits=Limits()) as server:
@@ -221,7 +221,7 @@ def test_a_handshake_may_come_byte_by_byte(http: str, loop: str) -> None:
 
 @on_both_loops
 def test_frames_behind_the_request_are_kept(http: str, loop: str) -> None:
-    """Check 16: a proxy may put request and first frames into one segment."""
+    """A proxy may put request and first frames into one segment."""
 
     async def scenario() -> None:
         async def late(scope: Any, receive: Any, send: Any) -> None:
@@ -247,7 +247,7 @@ PATHS = ["//x", "/%1b%5b31m", "/a%0d%0ab?q=%0d%0a", "/%ff"]
 def test_strange_paths_are_routed_and_logged_without_control_characters(
     http: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 17, 18: a log that a terminal shows is not to be written by strangers."""
+    """A log that a terminal shows is not to be written by strangers."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:

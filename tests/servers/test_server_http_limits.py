@@ -35,7 +35,7 @@ TOO_LARGE = {
 def test_a_request_that_is_too_large_is_answered_and_closed(
     http: str, what: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 10: no request makes the server keep more than its limits."""
+    """No request makes the server keep more than its limits."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:
@@ -53,7 +53,7 @@ def test_a_request_that_is_too_large_is_answered_and_closed(
 
 @on_both_loops
 def test_refused_clients_that_stay_are_cut(http: str, loop: str) -> None:
-    """Check 11: 200 refused upgrades hold no descriptor, even where the client closes nothing."""
+    """200 refused upgrades hold no descriptor, even where the client closes nothing."""
 
     async def scenario() -> None:
         async with serving(echo, http=http, limits=Limits(linger_timeout_s=0.4)) as server:
@@ -86,7 +86,7 @@ SLOW = {
 def test_half_a_request_is_cut_in_time(
     http: str, sent: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 12: a connection without a request is not kept."""
+    """A connection without a request is not kept."""
 
     async def scenario() -> None:
         async with serving(echo, http=http) as server:
@@ -109,7 +109,7 @@ def test_half_a_request_is_cut_in_time(
 
 @pytest.mark.parametrize("sent", ["half a line", "empty lines"])
 def test_half_a_second_request_is_cut_in_time(http: str, sent: str) -> None:
-    """Check 12: to have been served once is no way around it."""
+    """To have been served once is no way around it."""
 
     async def scenario() -> None:
         async with serving(echo, http=http, timeout_keep_alive=60) as server:

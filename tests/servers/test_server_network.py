@@ -52,7 +52,7 @@ async def behind_a_wire(
 
 @on_both_loops
 def test_every_message_arrives_in_order_over_a_network_that_loses(loop: str) -> None:
-    """Check 54: 10 % of the packets are lost, at 50 ms; keepalive cuts nobody for it."""
+    """10 % of the packets are lost, at 50 ms; keepalive cuts nobody for it."""
 
     async def scenario() -> None:
         async with (
@@ -82,7 +82,7 @@ def test_every_message_arrives_in_order_over_a_network_that_loses(loop: str) -> 
 def test_a_client_in_a_black_hole_is_cut_in_time(
     loop: str, has_unsent: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 41: no packet comes back, no reset either; 1006, and the descriptor is freed."""
+    """No packet comes back, no reset either; 1006, and the descriptor is freed."""
     interval_s = timeout_s = 0.5
     told: list[Any] = []
 

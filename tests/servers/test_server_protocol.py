@@ -151,7 +151,7 @@ def test_the_application_is_told_the_clients_code(
 def test_a_lost_connection_is_told_within_a_second_and_not_a_line_in_the_log(
     loop: str, end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 46: by RST, or by FIN without a close frame, of both sides or one."""
+    """By RST, or by FIN without a close frame, of both sides or one."""
     events: list[Any] = []
 
     async def scenario() -> None:
@@ -174,7 +174,7 @@ def test_a_lost_connection_is_told_within_a_second_and_not_a_line_in_the_log(
 
 @on_both_loops
 def test_what_comes_after_the_clients_close_is_ignored(loop: str) -> None:
-    """Check 39: the close is answered once, and the server ends the connection."""
+    """The close is answered once, and the server ends the connection."""
     events: list[Any] = []
 
     async def scenario() -> None:
@@ -205,7 +205,7 @@ ENDINGS = {
 def test_every_ending_has_its_close_frame(
     ending: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 44: no bare end of the stream, and one traceback for a bug."""
+    """No bare end of the stream, and one traceback for a bug."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -236,7 +236,7 @@ def test_every_ending_has_its_close_frame(
 
 @on_both_loops
 def test_a_client_that_ignores_the_close_is_cut(loop: str) -> None:
-    """Check 48: after `close_timeout_s`, whatever it sends meanwhile."""
+    """After `close_timeout_s`, whatever it sends meanwhile."""
 
     async def scenario() -> None:
         async with serving(saying(ACCEPT, {"type": "websocket.close"})) as server:

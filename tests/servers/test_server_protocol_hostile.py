@@ -81,7 +81,7 @@ BROKEN_DEFLATE = {
 def test_a_broken_frame_is_answered_by_its_code(
     what: str, loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 25-28, 30, 36, 37: a close frame, the application told, and one line in the log."""
+    """A close frame, the application told, and one line in the log."""
     told: list[Any] = []
     is_deflate = what.startswith("deflate: ")
     sent, code = BROKEN_DEFLATE[what[9:]] if is_deflate else BROKEN[what]
@@ -108,7 +108,7 @@ def test_a_broken_frame_is_answered_by_its_code(
 
 
 def test_a_huge_length_costs_nothing_before_it_comes() -> None:
-    """Check 26: refused by the header, at once."""
+    """Refused by the header, at once."""
 
     async def scenario() -> None:
         async with serving(echo) as server:
@@ -125,7 +125,7 @@ def test_a_huge_length_costs_nothing_before_it_comes() -> None:
 
 @on_both_loops
 def test_a_deflate_bomb_is_stopped_at_the_limit(loop: str) -> None:
-    """Check 29: 256 MiB in 256 KiB; the limit is on what it inflates to."""
+    """256 MiB in 256 KiB; the limit is on what it inflates to."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = b"".join(compressor.compress(bytes(MIB)) for _ in range(256))
     packed += compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -150,7 +150,7 @@ def test_a_deflate_bomb_is_stopped_at_the_limit(loop: str) -> None:
     ("payload", "number"), [(b"x", 200_000), (b"", 100_000)], ids=["one byte", "empty"]
 )
 def test_fragments_without_end_cost_what_they_hold(payload: bytes, number: int) -> None:
-    """Checks 31, 33: no object is kept for a fragment."""
+    """No object is kept for a fragment."""
 
     async def scenario() -> None:
         async with serving(echo) as server:
@@ -172,7 +172,7 @@ def test_fragments_without_end_cost_what_they_hold(payload: bytes, number: int) 
 
 
 def test_fragments_cost_time_in_proportion() -> None:
-    """Check 32: twice as many take twice as long."""
+    """Twice as many take twice as long."""
     taken: list[float] = []
 
     async def scenario() -> None:
@@ -192,7 +192,7 @@ def test_fragments_cost_time_in_proportion() -> None:
 
 
 def test_an_unfinished_message_costs_what_came() -> None:
-    """Check 34: 9 MiB in pieces of 1 KiB."""
+    """9 MiB in pieces of 1 KiB."""
 
     async def scenario() -> None:
         async with serving(echo) as server:
@@ -215,7 +215,7 @@ def test_an_unfinished_message_costs_what_came() -> None:
 
 
 def test_a_message_that_does_not_end_is_cut() -> None:
-    """Checks 31, 34: what of it is here is not kept for ever, whatever still trickles in."""
+    """What of it is here is not kept for ever, whatever still trickles in."""
 
     async def scenario() -> None:
         async with serving(echo, limits=Limits(message_timeout_s=0.2)) as server:
@@ -238,7 +238,7 @@ def test_a_message_that_does_not_end_is_cut() -> None:
 
 @on_both_loops
 def test_random_bytes_hurt_nobody(loop: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Check 38: 600 connections, half of them with compression; each ends, nothing is logged."""
+    """600 connections, half of them with compression; each ends, nothing is logged."""
     rng = random.Random(7)
 
     async def attack(client: Client, deflated: bool) -> int:
@@ -276,7 +276,7 @@ def test_random_bytes_hurt_nobody(loop: str, caplog: pytest.LogCaptureFixture) -
 
 @on_both_loops
 def test_messages_in_one_byte_segments_come_whole(loop: str) -> None:
-    """Check 54: TCP is a stream."""
+    """TCP is a stream."""
 
     async def scenario() -> None:
         async with serving(echo) as server:

@@ -73,7 +73,7 @@ async def proxy(port: int) -> AsyncIterator[tuple[int, asyncio.Event]]:
 
 @on_both_loops
 def test_a_peer_behind_a_black_hole_is_found(loop: str) -> None:
-    """Check 41: within interval and time-out; 1006, and the descriptor is freed."""
+    """Within interval and time-out; 1006, and the descriptor is freed."""
     told: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -145,7 +145,7 @@ def test_without_a_ping_interval_nobody_is_pinged(interval: int | None) -> None:
 @on_both_loops
 @pytest.mark.parametrize("deaf", [False, True])
 def test_a_shutdown_tells_everybody_1012_and_ends_within_the_grace(loop: str, deaf: bool) -> None:
-    """Check 49: deaf peers do not hold it up."""
+    """Deaf peers do not hold it up."""
     told: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -235,7 +235,7 @@ def test_a_shutdown_before_the_answer_is_503() -> None:
 def test_nothing_is_left_of_2000_connections(
     loop: str, end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 46, 47: no task, no descriptor, no memory."""
+    """No task, no descriptor, no memory."""
 
     async def cycle(server: Inside) -> None:
         client = await server.open()

@@ -96,7 +96,7 @@ def test_the_answer_has_the_applications_subprotocol_and_headers() -> None:
 def test_an_answer_that_may_not_be_sent_is_500_and_one_log(
     accept: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Check 19: nothing is injected, and the developer sees where."""
+    """Nothing is injected, and the developer sees where."""
 
     async def scenario() -> None:
         async with serving(saying(accept)) as server:
@@ -268,7 +268,7 @@ def test_access_lines_are_uvicorns(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_client_is_whom_a_trusted_proxy_names(caplog: pytest.LogCaptureFixture) -> None:
-    """`--proxy-headers`; check 24: and nobody else is believed."""
+    """`--proxy-headers`; and nobody else is believed."""
     clients: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

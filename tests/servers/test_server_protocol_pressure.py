@@ -135,7 +135,7 @@ def test_what_comes_before_accept_is_bounded() -> None:
 def test_a_deaf_peer_is_aborted_in_time_and_99_others_are_served_meanwhile(
     loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checks 42, 43: `send` waits, then raises an OSError; memory is bounded, the file freed."""
+    """`send` waits, then raises an OSError; memory is bounded, the file freed."""
     limits = Limits(send_timeout_s=1)
     sweep_s = 0.25
     ended: list[BaseException] = []
@@ -249,7 +249,7 @@ def test_a_slow_peer_is_not_aborted(loop: str) -> None:
 
 @on_both_loops
 def test_100_000_pings_whose_pongs_nobody_takes_cost_bounded_memory(loop: str) -> None:
-    """Check 35: reading pauses until the pongs have gone, and goes on then."""
+    """Reading pauses until the pongs have gone, and goes on then."""
     number = 100_000
     stream = client_frame(PING, b"x" * 125) * number
     pongs = (b"\x8a\x7d" + b"x" * 125) * 1000

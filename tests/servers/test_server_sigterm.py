@@ -156,7 +156,7 @@ def test_deaf_clients_do_not_hold_up_a_process(
 ) -> None:
     """Whoever restarts a server waits for it; the others learn that they may come again.
 
-    Check 49: and while handlers end, nobody new is let in.
+    And while handlers end, nobody new is let in.
     """
 
     async def scenario(server: Started) -> list[tuple[int, str]]:
