@@ -130,7 +130,7 @@ def _django(broker: str, redis_layer: str) -> ASGIApp:
     from channels.routing import ProtocolTypeRouter, URLRouter
     from django.urls import path
 
-    class Chat(AsyncWebsocketConsumer):  # type: ignore[misc]
+    class Chat(AsyncWebsocketConsumer):
         groups = (CHANNEL,)
 
         async def receive(self, text_data: str) -> None:
