@@ -30,6 +30,9 @@ class Delivery:
     does, what the view sends waits for all that was delivered before, so that a client
     sees what one task sends and publishes in that task's order. Nor do the two ever wait
     in the server's `send` at once, which uvicorn's "websockets" implementation forbids.
+
+    Attributes:
+        outbox: Where they wait.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class Delivery:
     ) -> None:
         self._connection = connection
         self._behind = set() if behind is None else behind
-        self._outbox = outbox
+        self.outbox = outbox
         self._raw_send = connection._raw_send
         self._writer: asyncio.Task[None] | None = None
         self._farewell: asyncio.Task[None] | None = None
@@ -58,7 +61,7 @@ class Delivery:
         # Open means that `accept` was called, accepted that it has been sent.
         if not (connection.is_open and connection.accepted):
             return
-        if not self._outbox.offer(payload, key):
+        if not self.outbox.offer(payload, key):
             self.give_up("too slow")
             return
         if self._writer is None or self._writer.done():
@@ -67,13 +70,9 @@ class Delivery:
             self._behind.add(self)
             self._writer = asyncio.get_running_loop().create_task(self._write(earlier))
 
-    def make_room(self, count: int, size: int) -> None:
-        """Make room for payloads that will be delivered at once; see `Outbox.make_room`."""
-        self._outbox.make_room(count, size)
-
     async def caught_up(self) -> None:
         """Wait until what came at once, and was more than the outbox holds, has been sent."""
-        while self._outbox.is_wide and self._writer is not None and not self._writer.done():
+        while self.outbox.is_wide and self._writer is not None and not self._writer.done():
             await self._turn()
 
     async def close(self) -> None:
@@ -101,7 +100,7 @@ class Delivery:
         connection = self._connection
         if not connection.is_open:
             return
-        self._outbox.clear()
+        self.outbox.clear()
         self._behind.add(self)  # for good: its close frame is the next that it gets
         connection._hear_leaving({"type": DISCONNECT, "code": TRY_AGAIN_LATER, "reason": reason})
         connection._inbox.refuse(self._tell)
@@ -131,7 +130,7 @@ class Delivery:
             # event would have to be set by every `send` there is.
             while connection._done < earlier:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_INTERVAL_S)
-            while (payload := self._outbox.take()) is not None:
+            while (payload := self.outbox.take()) is not None:
                 kind = "text" if isinstance(payload, str) else "bytes"
                 connection._begun += 1
                 try:
@@ -167,11 +166,11 @@ class Delivery:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._turns is None:
             self._turns = deque()
-        self._turns.append((self._outbox.placed, turn))
+        self._turns.append((self.outbox.placed, turn))
         await turn
 
     def _give_turns(self) -> None:
-        done = self._outbox.placed - len(self._outbox)
+        done = self.outbox.placed - len(self.outbox)
         turns = self._turns
         while turns and turns[0][0] <= done:
             turn = turns.popleft()[1]
@@ -181,7 +180,7 @@ class Delivery:
     def _give_back(self) -> None:
         """Let the view send by itself again."""
         self._connection._raw_send = self._raw_send
-        self._outbox.clear()
+        self.outbox.clear()
         if self._farewell is None:
             self._behind.discard(self)
         self._give_turns()

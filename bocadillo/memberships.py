@@ -40,7 +40,6 @@ class Memberships:
         self._ws = ws
         self._channels = channels
         self._make_outbox = make_outbox
-        self._outbox: Outbox | None = None
         self._delivery: Delivery | None = None
         # Kept, since its set of those behind knows the delivery.
         self._together = together_for(ws.scope)
@@ -59,7 +58,8 @@ class Memberships:
         on_gap: OnGap = "continue",
     ) -> None:
         """Have the connection get what is published on a channel; see `WebSocket.join`."""
-        if key is not None and (when_full or self._when_full) != "latest":
+        known = None if self._delivery is None else self._delivery.outbox.when_full
+        if key is not None and (when_full or known) != "latest":
             raise ConfigurationError("key tells what is the latest; add when_full='latest'")
         delivery = self._deliver_by(when_full)
         reader = ChannelReader(
@@ -72,8 +72,8 @@ class Memberships:
             history=history,
             since=since,
             presence=presence,
-            on_gap=self._gap_teller(on_gap),
-            make_room=delivery.make_room,
+            on_gap=self._gap_teller(on_gap, delivery),
+            make_room=delivery.outbox.make_room,
         )
         if history or since is not None:
             await self._catch_up(delivery, join)
@@ -109,49 +109,39 @@ class Memberships:
     @property
     def counters(self) -> OutboxCounters:
         """What it was too slow for."""
-        return OutboxCounters() if self._outbox is None else self._outbox.counters
-
-    @property
-    def _when_full(self) -> WhenFull | None:
-        """What happens when the outbox is full; None while nobody has said so."""
-        return None if self._outbox is None else self._outbox.when_full
+        return OutboxCounters() if self._delivery is None else self._delivery.outbox.counters
 
     def _deliver_by(self, when_full: WhenFull | None) -> Delivery:
-        if self._outbox is None or self._delivery is None:
+        if self._delivery is None:
             if self._make_outbox is not None:
-                self._outbox = self._make_outbox()
+                outbox = self._make_outbox()
             else:
-                self._outbox = Outbox(DEFAULT_LIMIT, DEFAULT_MAX_BYTES, when_full or "close")
-            self._outbox.losses = self._channels._losses
+                outbox = Outbox(DEFAULT_LIMIT, DEFAULT_MAX_BYTES, when_full or "close")
+            outbox.losses = self._channels.losses
             behind = None if self._together is None else self._together.behind
-            self._delivery = Delivery(self._ws, self._outbox, behind)
-        if when_full not in (None, self._outbox.when_full):
+            self._delivery = Delivery(self._ws, outbox, behind)
+        chosen = self._delivery.outbox.when_full
+        if when_full not in (None, chosen):
             raise ConfigurationError(
-                f"this connection has an outbox by when_full={self._outbox.when_full!r}, and has "
+                f"this connection has an outbox by when_full={chosen!r}, and has "
                 f"but one; open another connection for when_full={when_full!r}"
             )
         return self._delivery
 
-    def _gap_teller(self, on_gap: OnGap) -> Callable[[PositionLost], None] | None:
+    def _gap_teller(
+        self, on_gap: OnGap, delivery: Delivery
+    ) -> Callable[[PositionLost], None] | None:
         if on_gap == "continue":
             return None
         if on_gap == "close":
-            return self._close_for_gap
+            return lambda _: delivery.give_up("publications were lost")
         if self._ws._send_codec is EVENT:
             raise ConfigurationError(
                 f"on_gap={on_gap!r} cannot be sent: the view sends raw events; give it another "
                 "send_type, or on_gap='continue' or 'close'"
             )
         payload = self._ws._send_codec.encode(on_gap)
-        return lambda _: self._deliver(payload)
-
-    def _deliver(self, payload: Payload) -> None:
-        if self._delivery is not None:
-            self._delivery.deliver(payload)
-
-    def _close_for_gap(self, _: PositionLost) -> None:
-        if self._delivery is not None:
-            self._delivery.give_up("publications were lost")
+        return lambda _: delivery.deliver(payload)
 
 
 class ChannelReader:

@@ -188,8 +188,7 @@ def test_histories_of_several_channels_come_one_after_the_other(
 
     async def view(ws: WebSocket) -> None:
         fake: Any = ws
-        fake._members()._deliver_by(None)
-        outboxes.append(fake._members()._outbox)
+        outboxes.append(fake._members()._deliver_by(None).outbox)
         await go_on.wait()
         await asyncio.gather(*(ws.join(channel, history=20) for channel in "xyz"))
         await reads(ws)

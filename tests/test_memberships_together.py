@@ -230,6 +230,6 @@ def test_what_was_made_up_at_once_leaves_no_outbox_wider(monkeypatch: pytest.Mon
             assert peer.got == [*map(str, range(30))]
             [member] = app.channels._rooms.by_name["x"].members.values()
             reader: Any = member.reader
-            assert not reader.delivery._outbox.is_wide
+            assert not reader.delivery.outbox.is_wide
 
     run(scenario)

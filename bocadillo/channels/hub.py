@@ -41,6 +41,9 @@ class Channels:
         timeout_s: Seconds after which a call of the broker gives up; a `Broker` that is
             given has its own.
 
+    Attributes:
+        losses: Counts what readers were too slow for; see `counters`.
+
     It starts with its first use, or as `async with Channels(…) as channels`, and belongs
     to one event loop. It has no readers of its own: `join` takes anything with
     `deliver(payload)`; see `bocadillo.channels.members` for what else a reader may have.
@@ -73,7 +76,7 @@ class Channels:
         self._published = self._received = self._delivered = 0
         self._in_a_row = 0
         self._owes_turn = False  # to readers that have something waiting
-        self._losses = Losses()
+        self.losses = Losses()
 
     # From start to close
 
@@ -276,7 +279,7 @@ class Channels:
         Args and errors are those of `join` and of `Publications`.
         """
         publications = Publications(channel, limit=limit, when_full=when_full, on_gap=on_gap)
-        publications._losses = self._losses
+        publications.losses = self.losses
         self._open.add(publications)
         try:
             await self.join(
@@ -329,8 +332,8 @@ class Channels:
             made_up=missed.made_up,
             gaps=missed.gaps,
             foreign=self._broker.foreign + missed.foreign,
-            dropped=self._losses.dropped,
-            conflated=self._losses.conflated,
+            dropped=self.losses.dropped,
+            conflated=self.losses.conflated,
         )
 
     # What the broker tells; see `Listener`

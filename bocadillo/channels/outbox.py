@@ -96,7 +96,7 @@ class Outbox:
         self._spare = 0  # for how many payloads the bounds are wider now
         self.dropped = 0
         self.conflated = 0
-        self.losses: Losses | None = None
+        self.losses = Losses()
         self.placed = 0
 
     def __len__(self) -> int:
@@ -181,8 +181,7 @@ class Outbox:
 
     def _replace(self, place: _Keyed, payload: Payload) -> None:
         self.conflated += 1
-        if self.losses is not None:
-            self.losses.conflated += 1
+        self.losses.conflated += 1
         self._bytes += len(payload) - len(place.payload)
         place.payload = payload
         while self._bytes > self._max_bytes and len(self._payloads) > 1:
@@ -196,8 +195,7 @@ class Outbox:
         self.take()
         self._spare = spare
         self.dropped += 1
-        if self.losses is not None:
-            self.losses.dropped += 1
+        self.losses.dropped += 1
 
     def _place(self, payload: Payload, key: Hashable) -> None:
         self.placed += 1

@@ -139,17 +139,14 @@ class Room:
     def make_up(self, publications: Sequence[Publication], newest: Position) -> None:
         """Deliver what was missed, up to *newest*, and then what was held back."""
         self._fruitless = 0
-        count, size = sizes_of([*publications, *(self._held or ())])
         if publications:
-            for member in self._everybody():
-                member.make_room(count, size)
+            self._make_room(*sizes_of([*publications, *(self._held or ())]))
         for publication in publications:
             self._fan_out(publication)
         self.seen = newest
         self._release()
         if publications:  # whoever took them at once needs no room any more
-            for member in self._everybody():
-                member.make_room(0, 0)
+            self._make_room(0, 0)
 
     def go_on(self) -> int:
         """Deliver what was held back: nothing was missed, the broker says.
@@ -182,6 +179,10 @@ class Room:
         left = unseen(past, self.seen)
         self.make_up(left, past.newest)
         return len(left)
+
+    def _make_room(self, count: int, size: int) -> None:
+        for member in self._everybody():
+            member.make_room(count, size)
 
     def _everybody(self) -> list[Member]:
         return [*self.members.values(), *(known.member for known in self.newcomers.values())]

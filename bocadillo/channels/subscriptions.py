@@ -30,6 +30,7 @@ class Publications:
         id: For `publish(..., exclude=…)`.
         dropped: Publications lost because they were not taken in time.
         gaps: How often publications were missed.
+        losses: Counts what was dropped, for all readers that are given the same.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Publications:
         self.gaps = 0
         self._limit = limit
         self._spare = 0  # for how many publications the limit is wider now
-        self._losses: Losses | None = None
+        self.losses = Losses()
         self._when_full = when_full
         self._on_gap = on_gap
         self._queue: deque[Publication | PositionLost] = deque()
@@ -94,8 +95,7 @@ class Publications:
                 return
             self._queue.popleft()
             self.dropped += 1
-            if self._losses is not None:
-                self._losses.dropped += 1
+            self.losses.dropped += 1
         self._queue.append(publication)
         self._notify()
 
