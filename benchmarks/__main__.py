@@ -10,7 +10,8 @@ from benchmarks.load import LoadError
 from benchmarks.options import at_least
 from benchmarks.report import Report, summarise
 from benchmarks.rows import ROWS, SCENARIOS
-from benchmarks.turns import INSTALL, Turns, warn
+from benchmarks.runs import INSTALL, warn
+from benchmarks.turns import Turns
 
 
 def main() -> None:

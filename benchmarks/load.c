@@ -28,22 +28,8 @@
  * the time in which messages are counted.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#define PROGRAM "load"
+#include "client.h"
 #ifdef WITH_TLS
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -52,22 +38,15 @@ typedef void SSL;
 #endif
 
 enum {
-    READ_BYTES = 256 * 1024,
     HEAD_BYTES = 2048,     /* of the server's answer to the opening request */
-    OPENING_AT_ONCE = 128, /* fewer than any server's backlog */
     OPENING_TIMEOUT_S = 20,
     PATIENCE_S = 10, /* beyond the seconds to measure, if too few messages came */
     MAX_SERVERS = 256,
     MAX_PAYLOAD_BYTES = 16 * 1024 * 1024,
-    EVENTS = 256,
-    SOURCES = 32, /* addresses 127.0.0.1, .2...: each has ports of its own */
     NORMAL_CLOSURE = 1000,
 };
 
-/* RFC 6455 §5.2 */
-enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
-enum { FIN = 0x80, RESERVED = 0x70, COMPRESSED = 0x40, MASKED = 0x80 };
-static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
+enum { RESERVED = 0x70, COMPRESSED = 0x40 }; /* bits of a frame's first byte */
 
 enum mode { ECHO, FAN, IDLE, CHURN };
 static const char *const MODES[] = {"echo", "fan", "idle", "churn"};
@@ -109,36 +88,11 @@ static struct {
 static uint8_t *payload; /* what must come back */
 static uint8_t *frames;  /* `in flight` equal frames, so that one call sends many */
 static size_t payload_bytes, frame_bytes;
-static int epoll, opened, alive;
+static int opened, alive;
 static bool is_measuring, is_churning;
 static uint64_t early_bytes, begun_ever;
 static int early_connections; /* open when early_bytes was read */
 static uint64_t messages, errors;
-static uint64_t *latencies;
-static size_t latency_count, latency_room;
-
-static _Noreturn void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("load: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static void *allocate(size_t bytes) {
-    void *memory = calloc(1, bytes ? bytes : 1);
-    if (!memory) fail("no memory for %zu bytes", bytes);
-    return memory;
-}
-
-static uint64_t read_clock(clockid_t clock) {
-    struct timespec time;
-    if (clock_gettime(clock, &time)) fail("cannot read a clock (is the server gone?): %m");
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t now_ns(void) { return read_clock(CLOCK_MONOTONIC); }
 
 static uint64_t server_cpu_ns(void) {
     uint64_t sum = 0;
@@ -280,15 +234,6 @@ static void send_close(struct connection *c) {
 
 /* Receiving */
 
-static void note_latency(uint64_t ns) {
-    if (latency_count == latency_room) {
-        latency_room = latency_room ? latency_room * 2 : 1 << 16;
-        latencies = realloc(latencies, latency_room * sizeof *latencies);
-        if (!latencies) fail("no memory for %zu latencies", latency_room);
-    }
-    latencies[latency_count++] = ns;
-}
-
 static void end_message(struct connection *c, uint64_t now) {
     if (options.mode <= FAN && c->message_at != payload_bytes) {
         lose(c, "a message came back shorter than it was sent");
@@ -395,30 +340,12 @@ static const char OFFER[] = "Sec-WebSocket-Extensions: permessage-deflate; "
                             "server_no_context_takeover; client_no_context_takeover\r\n";
 
 static void begin_opening(struct connection *c) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (c->fd < 0) fail("no socket: %m");
-    struct sockaddr_in from = {.sin_family = AF_INET};
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(begun_ever++ % SOURCES));
-    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
-    if (bind(c->fd, (struct sockaddr *)&from, sizeof from)) fail("cannot bind: %m");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
-        fail("cannot connect to port %d: %m", options.port);
-    }
-    int length = snprintf((char *)c->extra, sizeof c->extra,
-                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n%s\r\n",
-                          options.path, options.port, options.compressed_bytes ? OFFER : "");
-    if (length >= (int)sizeof c->extra) fail("the path is too long");
-    c->extra_bytes = (size_t)length;
+    c->fd = connect_to(options.port, begun_ever++);
+    c->extra_bytes = write_request(c->extra, sizeof c->extra, options.path, options.port,
+                                   options.compressed_bytes ? OFFER : "");
     if (options.is_tls) begin_tls(c);
     c->begun_at = now_ns();
-    /* Edge-triggered, so that what is wanted need not be said again and again. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl: %m");
+    watch(c->fd, c);
 }
 
 static void open_again(struct connection *c) {
@@ -454,12 +381,10 @@ static void receive(struct connection *c) {
 
 static void take_turn(uint64_t until_ns) {
     struct epoll_event events[EVENTS];
-    uint64_t now = now_ns();
-    int timeout_ms = now < until_ns ? (int)((until_ns - now) / 1000000) + 1 : 0;
-    int count = epoll_wait(epoll, events, EVENTS, timeout_ms);
+    int count = wait_for(events, until_ns);
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
-        if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(c);
+        if (may_read(&events[i])) receive(c);
         flush(c);
     }
 }
@@ -506,20 +431,6 @@ static void begin_asking(struct connection *connections) {
 
 /* Reporting */
 
-static int compare(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-static void print_percentile(const char *name, double share) {
-    if (latency_count == 0) {
-        printf(", \"%s\": null", name);
-        return;
-    }
-    size_t rank = (size_t)(share * (double)(latency_count - 1) + 0.5);
-    printf(", \"%s\": %.1f", name, (double)latencies[rank] / 1000);
-}
-
 static void measure(void) {
     uint64_t server = server_cpu_ns(), load = read_clock(CLOCK_PROCESS_CPUTIME_ID);
     uint64_t start = now_ns();
@@ -537,7 +448,7 @@ static void measure(void) {
     load = read_clock(CLOCK_PROCESS_CPUTIME_ID) - load;
     int others = options.connections - early_connections;
     double grown = (double)server_bytes() - (double)early_bytes;
-    if (latency_count) qsort(latencies, latency_count, sizeof *latencies, compare);
+    sort_latencies();
     printf("{\"mode\": \"%s\", \"connections\": %d, \"in_flight\": %d, \"payload_bytes\": %zu",
            MODES[options.mode], options.connections, options.in_flight, payload_bytes);
     printf(", \"seconds\": %.6f, \"messages\": %llu, \"errors\": %llu", (double)(end - start) / 1e9,
@@ -552,13 +463,6 @@ static void measure(void) {
 
 /* Setting up */
 
-static double positive(const char *text, double least) {
-    char *rest;
-    double number = strtod(text, &rest);
-    if (rest == text || *rest || number < least || number > 1e6) fail("bad number '%s'", text);
-    return number;
-}
-
 static enum mode mode_of(const char *name) {
     for (int i = ECHO; i <= CHURN; i++) {
         if (!strcmp(name, MODES[i])) return (enum mode)i;
@@ -569,9 +473,7 @@ static enum mode mode_of(const char *name) {
 static void add_server(const char *text) {
     if (options.servers == MAX_SERVERS) fail("more than %d server processes", MAX_SERVERS);
     options.server_pids[options.servers] = text;
-    clockid_t *clock = &options.server_clocks[options.servers++];
-    int error = clock_getcpuclockid((pid_t)positive(text, 1), clock);
-    if (error) fail("no CPU clock of process %s: %s", text, strerror(error));
+    options.server_clocks[options.servers++] = cpu_clock_of(text);
 }
 
 static void read_options(int count, char **words) {
@@ -626,22 +528,13 @@ static void make_frames(const uint8_t *sent, size_t size) {
     }
 }
 
-static void allow_many_files(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int count, char **words) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody is left to read the result */
+    prepare();
     read_options(count, words);
     size_t sent_bytes;
     const uint8_t *sent = read_payloads(&sent_bytes);
     make_frames(sent, sent_bytes);
-    allow_many_files();
     if (options.is_tls) prepare_tls();
-    epoll = epoll_create1(0);
     struct connection *connections = allocate((size_t)options.connections * sizeof *connections);
     open_all(connections);
     begin_asking(connections);

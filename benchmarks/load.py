@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.rows import Scenario
 
 SOURCE = Path(__file__).with_name("load.c")
+SHARED = SOURCE.with_name("client.h")
 BUILD = SOURCE.parent / "build"
 
 # What a program needs of the compiler that speaks TLS, by its name.
@@ -49,13 +50,14 @@ class Load:
 
 
 def build(source: Path = SOURCE, *, with_tls: bool = False) -> Path:
-    """Compile *source* if it is newer than what was compiled, and return the program.
+    """Compile *source* if it, or client.h, is newer than what was compiled; return the program.
 
     Raises:
         LoadError: there is no gcc, or it fails.
     """
     program = BUILD / f"{source.stem}{'-tls' if with_tls else ''}"
-    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+    newest = max(file.stat().st_mtime for file in (source, SHARED))
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     if shutil.which("gcc") is None:
         missing = "no gcc; install it (apt-get install gcc libc6-dev)"

@@ -23,32 +23,14 @@
  *   behind_s             for how long some still came when no more were published
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <signal.h>
-#include <time.h>
-#include <unistd.h>
+#define PROGRAM "readers"
+#include "../client.h"
 
 enum {
-    READ_BYTES = 256 * 1024,
-    OPENING_AT_ONCE = 128, /* fewer than any server's backlog */
     JOINING_TIMEOUT_S = 60,
     PATIENCE_S = 30, /* what has not come by then is lost, if the servers are not idle before */
     MAX_LIST = 256,
     MAX_TEXT_BYTES = 60000,
-    EVENTS = 256,
-    SOURCES = 32, /* addresses 127.0.0.1, .2...: each has ports of its own */
     TIME_DIGITS = 20,
     NUMBER_DIGITS = 10,
 };
@@ -56,9 +38,6 @@ enum {
 /* Servers that have sent and done nothing for so long are idle. */
 static const double PROBE_S = 0.2, QUIET_S = 1, REST_S = 1;
 
-/* RFC 6455 §5.2 */
-enum { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10, FIN = 0x80, MASKED = 0x80 };
-static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 static const char MARK[] = "bench:";
 enum { MARK_BYTES = sizeof MARK - 1, STAMP_BYTES = MARK_BYTES + TIME_DIGITS + 1 + NUMBER_DIGITS };
 
@@ -88,36 +67,11 @@ static struct {
 static struct reader *readers;
 static char publication[MAX_TEXT_BYTES + 1];
 static size_t publication_bytes, stamp_at;
-static int epoll, opened, joined, closed;
+static int opened, joined, closed;
 static bool is_counting; /* what is received now is of the seconds that count */
 static uint64_t next_number = 1, first_counted = UINT64_MAX, past_counted;
 static uint64_t received, deliveries, delivered, doubled, misordered, last_at;
 static double resting_share;
-static uint64_t *latencies;
-static size_t latency_count, latency_room;
-
-static _Noreturn void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("readers: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static void *resize(void *memory, size_t bytes) {
-    memory = realloc(memory, bytes ? bytes : 1);
-    if (!memory) fail("no memory for %zu bytes", bytes);
-    return memory;
-}
-
-static uint64_t read_clock(clockid_t clock) {
-    struct timespec time;
-    if (clock_gettime(clock, &time)) fail("cannot read a clock (is the server gone?): %m");
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t now_ns(void) { return read_clock(CLOCK_MONOTONIC); }
 
 static uint64_t read_all(const struct clocks *clocks) {
     uint64_t sum = 0;
@@ -178,14 +132,6 @@ static void publish(uint64_t number) {
 }
 
 /* Receiving */
-
-static void note_latency(uint64_t ns) {
-    if (latency_count == latency_room) {
-        latency_room = latency_room ? latency_room * 2 : 1 << 16;
-        latencies = resize(latencies, latency_room * sizeof *latencies);
-    }
-    latencies[latency_count++] = ns;
-}
 
 static void take_publication(struct reader *r, uint64_t sent_at, uint64_t number, uint64_t now) {
     if (!r->is_joined) joined++;
@@ -297,12 +243,10 @@ static void receive(struct reader *r) {
 
 static void take_turn(uint64_t until_ns) {
     struct epoll_event events[EVENTS];
-    uint64_t now = now_ns();
-    int timeout_ms = now < until_ns ? (int)((until_ns - now) / 1000000) + 1 : 0;
-    int count = epoll_wait(epoll, events, EVENTS, timeout_ms);
+    int count = wait_for(events, until_ns);
     for (int i = 0; i < count; i++) {
         struct reader *r = events[i].data.ptr;
-        if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(r);
+        if (may_read(&events[i])) receive(r);
         flush(r);
     }
 }
@@ -315,29 +259,11 @@ static void run_until(uint64_t until) {
 static void begin_opening(int index) {
     struct reader *r = &readers[index];
     int port = options.ports[index % options.port_count];
-    r->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (r->fd < 0) fail("no socket: %m");
-    struct sockaddr_in from = {.sin_family = AF_INET};
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(index % SOURCES));
-    setsockopt(r->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
-    if (bind(r->fd, (struct sockaddr *)&from, sizeof from)) fail("cannot bind: %m");
-    setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(r->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
-        fail("cannot connect to port %d: %m", port);
-    }
+    r->fd = connect_to(port, (uint64_t)index);
     char request[512];
-    int length = snprintf(request, sizeof request,
-                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n",
-                          options.path, port);
-    if (length >= (int)sizeof request) fail("the path is too long");
-    memcpy(add_out(r, (size_t)length), request, (size_t)length);
-    /* Edge-triggered, so that what is wanted need not be said again and again. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = r};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, r->fd, &event)) fail("epoll_ctl: %m");
+    size_t length = write_request(request, sizeof request, options.path, port, "");
+    memcpy(add_out(r, length), request, length);
+    watch(r->fd, r);
 }
 
 /* Takes what comes until there is so much of it, or the servers have nothing more to do. */
@@ -390,20 +316,6 @@ static void publish_many(uint64_t count) {
 
 /* Reporting */
 
-static int compare(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-static void print_percentile(const char *name, double share) {
-    if (latency_count == 0) {
-        printf(", \"%s\": null", name);
-        return;
-    }
-    size_t rank = (size_t)(share * (double)(latency_count - 1) + 0.5);
-    printf(", \"%s\": %.1f", name, (double)latencies[rank] / 1000);
-}
-
 static void print_number(const char *name, uint64_t number) {
     printf(", \"%s\": %llu", name, (unsigned long long)number);
 }
@@ -412,7 +324,7 @@ static void measure(void) {
     uint64_t count = count_for(options.seconds);
     uint64_t expected = count * (uint64_t)options.readers;
     for (int i = 0; i < options.readers; i++) {
-        readers[i].seen = memset(resize(NULL, count / 8 + 1), 0, count / 8 + 1);
+        readers[i].seen = allocate(count / 8 + 1);
     }
     first_counted = next_number;
     past_counted = next_number + count;
@@ -426,7 +338,7 @@ static void measure(void) {
     servers = read_all(&options.servers) - servers;
     brokers = read_all(&options.brokers) - brokers;
     load = read_clock(CLOCK_PROCESS_CPUTIME_ID) - load;
-    if (latency_count) qsort(latencies, latency_count, sizeof *latencies, compare);
+    sort_latencies();
     printf("{\"resting_share\": %.6f", resting_share);
     printf(", \"readers\": %d, \"seconds\": %.6f, \"behind_s\": %.6f", options.readers,
            (double)(end - start) / 1e9,
@@ -447,13 +359,6 @@ static void measure(void) {
 
 /* Setting up */
 
-static double positive(const char *text, double least) {
-    char *rest;
-    double number = strtod(text, &rest);
-    if (rest == text || *rest || number < least || number > 1e6) fail("bad number '%s'", text);
-    return number;
-}
-
 static int *one_more(int *count) {
     if (*count == MAX_LIST) fail("more than %d ports, pids or texts", MAX_LIST);
     ++*count;
@@ -461,9 +366,7 @@ static int *one_more(int *count) {
 }
 
 static void add_clock(struct clocks *clocks, const char *pid) {
-    clockid_t *clock = &clocks->of[*one_more(&clocks->count) - 1];
-    int error = clock_getcpuclockid((pid_t)positive(pid, 1), clock);
-    if (error) fail("no CPU clock of process %s: %s", pid, strerror(error));
+    clocks->of[*one_more(&clocks->count) - 1] = cpu_clock_of(pid);
 }
 
 static void read_options(int count, char **words) {
@@ -498,21 +401,11 @@ static void read_publication(void) {
     if (stamp_at + STAMP_BYTES > publication_bytes) fail("no room for a stamp behind '%s'", MARK);
 }
 
-static void allow_many_files(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int count, char **words) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody is left to read the result */
+    prepare();
     read_options(count, words);
     read_publication();
-    allow_many_files();
-    epoll = epoll_create1(0);
-    size_t bytes = (size_t)options.readers * sizeof *readers;
-    readers = memset(resize(NULL, bytes), 0, bytes);
+    readers = allocate((size_t)options.readers * sizeof *readers);
     open_and_join_all();
     rest();
     publish_many(count_for(options.warmup_s));
